@@ -1,0 +1,67 @@
+# make run    everything by itself: a virtual environment, a database, a running server
+# make test   what the tests need, then the whole suite
+# make help   the others
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints.txt
+DEBIAN_PACKAGES := sip-tester
+
+.PHONY: help run test check bench docs format lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run  ## set up what is missing and run sipd in the foreground
+	@exec $(BIN)/sipd $(ARGS)
+
+test: $(VENV)/.dev tools  ## install what the tests need and run the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/flake8 --select ASYNC102,ASYNC103,ASYNC104,ASYNC910,ASYNC911 sipd tests
+
+format: $(VENV)/.dev  ## bring every file into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## CPU per operation, beside Kamailio where that is installed
+	$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/.dev  ## the documentation as HTML in docs/_build
+	$(BIN)/python -m docs.reference
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+lock: $(VENV)/.dev  ## write the versions in use to the lock file
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools > $(CONSTRAINTS)
+
+clean:  ## remove what was made
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "sipd needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 run" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) can't make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e . --group dev
+	@touch $@ $(VENV)/.run
+
+.PHONY: tools
+tools:  # the SIP phones of the end-to-end tests
+	@command -v sipp >/dev/null || { \
+	  if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN_PACKAGES); \
+	  else \
+	    echo "the tests need sipp (Debian and Ubuntu: sudo apt-get install $(DEBIAN_PACKAGES))" >&2; exit 1; \
+	  fi; }

@@ -1,0 +1,79 @@
+"""Whom a URI means and whose scripts have a say before he is rung (RFC 3261 §16.5, RFC 3880 §2.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sipd.core.decision import RunScript
+from sipd.core.routes import joined, local_domain, means_server, names_us
+from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Tables
+    from sipd.script import Direction
+
+
+def seek(inquiry: Inquiry, tables: Tables) -> None:
+    """Fill in `callee`: the address-of-record that the URI sought means, empty when it leads out of the house."""
+    if not inquiry.callee:
+        domain = local_domain(inquiry.uri, tables, inquiry.context.places)
+        if domain is not None:
+            inquiry.callee = joined(inquiry.uri.user_unescaped, domain)
+
+
+def consult_outgoing(inquiry: Inquiry, tables: Tables) -> RunScript | None:
+    """The script of the caller, when he is one of ours: once in a call, before anything is looked up."""
+    if inquiry.request.method != "INVITE" or inquiry.path or not inquiry.identity.user:
+        return None
+    return _consult(inquiry, tables, inquiry.identity.user, "outgoing")
+
+
+def find_user(inquiry: Inquiry, tables: Tables) -> None:
+    """Whether the one sought exists: 404 for nobody, to a stranger 480 as for one who is out (T67).
+
+    Raises 482 when the search comes through one user twice, 404 for the
+    server itself, a place that is no domain, and a number no gateway is known for.
+    """
+    callee = inquiry.callee
+    if not callee:
+        uri, places = inquiry.uri, inquiry.context.places
+        if not uri.is_sip or means_server(uri, tables, places) or _is_ours(inquiry, tables):
+            inquiry.trace.append(Step("find_user", uri.text, "nobody"))
+            raise NotFound
+        return
+    if callee in inquiry.path:
+        inquiry.trace.append(Step("find_user", callee, "twice"))
+        raise LoopDetected
+    if tables.user(callee) is not None:
+        return
+    settings = tables.settings
+    inquiry.trace.append(Step("find_user", callee, "unknown"))
+    if settings.unknown_callee == "404" and (inquiry.identity.user or settings.auth == "none"):
+        raise NotFound
+    raise TemporarilyUnavailable
+
+
+def _is_ours(inquiry: Inquiry, tables: Tables) -> bool:
+    """Whether a URI without a callee still leads here: our address where it is no domain, a name that is no UTF-8."""
+    uri, places = inquiry.uri, inquiry.context.places
+    return uri.param("maddr") is None and names_us(uri.host, uri.port, tables, places)
+
+
+def consult_incoming(inquiry: Inquiry, tables: Tables) -> RunScript | None:
+    """The script of the one sought, when he has one that speaks about incoming calls."""
+    if inquiry.request.method != "INVITE" or not inquiry.callee:
+        return None
+    return _consult(inquiry, tables, inquiry.callee, "incoming")
+
+
+def _consult(inquiry: Inquiry, tables: Tables, owner: str, direction: Direction) -> RunScript | None:
+    """RunScript unless it had its say, or the request is in a dialog that our seal proves (no To tag does, T65)."""
+    if inquiry.in_dialog or (owner, direction) in inquiry.consulted:
+        return None
+    program = tables.program(owner)
+    if program is None or not (program.has_outgoing if direction == "outgoing" else program.has_incoming):
+        return None
+    inquiry.trace.append(Step("consult", owner, direction))
+    return RunScript(program, owner, direction)

@@ -1,0 +1,151 @@
+"""What a request must pass before anything is decided about it (RFC 3261 §16.3, §8.2; RFC 5393 §4.2).
+
+CHECKS in the RFC's order. The routes have been looked at before, so that a
+request from a strict router is checked as the request it means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.routes import means_server
+from sipd.errors import (
+    BadExtension,
+    BadSyntax,
+    Forbidden,
+    LoopDetected,
+    TooManyHops,
+    UnsupportedUriScheme,
+)
+from sipd.message import parse_via
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Tables
+    from sipd.message import Request
+    from sipd.seal import Seal
+
+SCHEMES: Final = frozenset({"sip", "sips", "tel"})
+"""Schemes a Request-URI may have (§16.3 step 2)."""
+
+PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset()
+"""Option tags understood in Proxy-Require."""
+
+EXTENSIONS: Final = frozenset({"path"})
+"""Option tags understood in Require, by the registrar and where OPTIONS asks the server itself."""
+
+_LOOP: Final = "loop"
+
+
+def check_request(inquiry: Inquiry, tables: Tables) -> None:
+    """Go through CHECKS. Raises the SipError of the first that fails."""
+    for check in CHECKS:
+        check(inquiry, tables)
+
+
+def check_syntax(inquiry: Inquiry, tables: Tables) -> None:
+    """What every request must have is there and can be read (§8.1.1, T04, T06)."""
+    request = inquiry.request
+    if request.cseq.method != request.method:
+        raise BadSyntax("CSeq method is another")
+    request.call_id  # noqa: B018  reading it raises
+    if inquiry.in_dialog:
+        return  # the seal was made of the tags, and nothing else of From and To is used
+    request.from_tag = request.from_.tag
+    request.to_tag = request.to.tag
+
+
+def check_scheme(inquiry: Inquiry, tables: Tables) -> None:
+    """416 for a Request-URI whose scheme is unknown here; 400 for one with a headers part (T07, T64)."""
+    uri = inquiry.uri
+    if uri.scheme not in SCHEMES:
+        raise UnsupportedUriScheme
+    if uri.headers or (uri.params and uri.param("method") is not None):
+        raise BadSyntax("Headers or method in the Request-URI")
+
+
+def check_max_forwards(inquiry: Inquiry, tables: Tables) -> None:
+    """483 when it may go no further and isn't for us (T40); none at all counts as 70."""
+    request = inquiry.request
+    if request.max_forwards == 0 and request.method != "REGISTER" and not is_options_to_us(inquiry, tables):
+        raise TooManyHops
+
+
+def check_loop(inquiry: Inquiry, tables: Tables) -> None:
+    """482 when this very request has been sent on by us before: a Via of ours has its mark (T37, T38)."""
+    request = inquiry.request
+    names = request.names
+    if names.count("Via") == 1 and "," not in request.lines[names.index("Via")]:
+        return  # it comes from the one who made it
+    context = inquiry.context
+    end = "." + loop_mark(request, context.seal)
+    for text in request.values("Via"):
+        if end not in text:
+            continue
+        via = parse_via(text)
+        if (via.branch or "").endswith(end) and context.places.is_ours(via.host, via.port):
+            raise LoopDetected
+
+
+def loop_mark(request: Request, seal: Seal) -> str:
+    """24 hex digits over all that decides where a request goes; the end of the branch of each Via we add.
+
+    Our branches are `z9hG4bK`, 16 random hex digits, a dot and this mark,
+    of the request as `decide` left it in the Inquiry. The method is not in it,
+    so CANCEL and ACK have the branch of their INVITE (RFC 5393 §4.2.1).
+    """
+    routes = request.values("Route") if "Route" in request.names else ()
+    return seal.mark(
+        _LOOP,
+        request.request_uri,
+        request.call_id,
+        str(request.cseq.number),
+        request.from_tag or "",
+        request.to_tag or "",
+        *routes,
+    )
+
+
+def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
+    """420 for an extension the way must know and we don't (§16.3 step 5); ACK and CANCEL have no say (§8.2.2.3)."""
+    request = inquiry.request
+    if "Proxy-Require" in request.names and request.method not in ("ACK", "CANCEL"):
+        _refuse_unknown(request, "Proxy-Require", PROXY_EXTENSIONS)
+
+
+def check_own(inquiry: Inquiry, tables: Tables) -> None:
+    """For requests that we answer ourselves: a domain of ours for REGISTER (else 403), Require (§8.2.2.3, §10.3)."""
+    request = inquiry.request
+    if request.method == "REGISTER":
+        if not inquiry.uri.is_sip or tables.domain(inquiry.uri.host) is None:
+            raise Forbidden("Not a domain of this server")
+    elif request.method != "OPTIONS" or "Require" not in request.names or not is_options_to_us(inquiry, tables):
+        return
+    if "Require" in request.names:
+        _refuse_unknown(request, "Require", EXTENSIONS)
+
+
+def is_options_to_us(inquiry: Inquiry, tables: Tables) -> bool:
+    """Whether it asks what this server itself can do (§11)."""
+    if inquiry.request.method != "OPTIONS" or "Route" in inquiry.request.names:
+        return False
+    return means_server(inquiry.uri, tables, inquiry.context.places)
+
+
+def _refuse_unknown(request: Request, name: str, known: frozenset[str]) -> None:
+    unknown = [tag for tag in request.values(name) if tag.lower() not in known]
+    if unknown:
+        raise BadExtension(headers=tuple(("Unsupported", tag) for tag in unknown))
+
+
+CHECKS: Final[tuple[Callable[[Inquiry, Tables], None], ...]] = (
+    check_syntax,
+    check_scheme,
+    check_max_forwards,
+    check_loop,
+    check_proxy_require,
+    check_own,
+)
+"""One test of a request each, in the order of §16.3; step 6, credentials, is `identity.identify`."""

@@ -1,0 +1,89 @@
+"""The answer of policy: what shall happen. Plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sipd.cpl import Program
+    from sipd.hop import Target
+    from sipd.rows import Change
+    from sipd.script import Direction
+
+
+class NonceUsed(NamedTuple):
+    """Mark: this nonce-count is spent."""
+
+    nonce: str
+    count: int  # type: ignore[assignment]  # tuple.count is not needed here
+
+
+class LogInFailed(NamedTuple):
+    """Mark: somebody failed to prove to be this user."""
+
+    username: str
+    source: str
+
+
+class Challenged(NamedTuple):
+    """Mark: this Call-ID had its one challenge of level `requested`."""
+
+    call_id: str
+
+
+Mark = NonceUsed | LogInFailed | Challenged
+
+
+class Respond(NamedTuple):
+    """Answer with this. `challenge`: without a transaction, nothing is kept (T61)."""
+
+    status: int
+    reason: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    challenge: bool = False
+    marks: tuple[Mark, ...] = ()
+
+
+class Relay(NamedTuple):
+    """Pass on without a transaction: ACK of a 2xx (§16.11)."""
+
+    target: Target
+    marks: tuple[Mark, ...] = ()
+
+
+class Proxy(NamedTuple):
+    """Forward to this target set (§16.5).
+
+    `quick`: one target, no search beyond it (in a dialog, a foreign URI, a
+    non-INVITE): no task is needed. `owner`: whose bindings they are.
+    """
+
+    targets: tuple[Target, ...]
+    quick: bool = False
+    owner: str | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+class RunScript(NamedTuple):
+    """Let this user's script decide; on `Default` the same is asked again with it in `consulted`."""
+
+    program: Program
+    owner: str
+    direction: Direction
+    marks: tuple[Mark, ...] = ()
+
+
+class Commit(NamedTuple):
+    """Make these changes durable, all or none, and only then answer `response`.
+
+    `reads`: the address-of-record whose settled bindings the decision stands on.
+    """
+
+    changes: tuple[Change, ...]
+    response: Respond
+    reads: str
+    marks: tuple[Mark, ...] = ()
+
+
+Decision = Respond | Relay | Proxy | RunScript | Commit

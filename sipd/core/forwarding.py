@@ -1,0 +1,127 @@
+"""Edits of the copy sent on and of the response sent back (RFC 3261 §16.6, §16.7, §18.2.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sipd.core.routes import record_route_value
+from sipd.message import Draft, Response, parse_address, split_list
+
+if TYPE_CHECKING:
+    from sipd.hop import Hop, Target
+    from sipd.message import Request
+    from sipd.seal import Seal
+
+DIALOG_MAKERS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
+"""Methods whose request without a To tag may make a dialog: only there does Record-Route count (§16.6 step 4)."""
+
+COOKIE: Final = "z9hG4bK"
+"""What every branch of RFC 3261 begins with (§8.1.1.7)."""
+
+
+class Passage(NamedTuple):
+    """How one request crosses this server: what the edits need besides the request."""
+
+    target: Target
+    branch: str
+    sent_by: str  # our end towards the target
+    transport: str
+    came_by: str  # our end towards the sender
+    came_transport: str
+    record_route: bool
+    seal: Seal
+
+
+def stamp(request: Request, source: Hop) -> None:
+    """Write into the topmost Via where the request really came from (§18.2.1, RFC 3581 §4).
+
+    Done once, at the door, before anybody else has seen the request. What the
+    client itself wrote into `received` and `rport` is overwritten.
+    """
+    via = request.reply_via
+    if via is None:
+        return
+    asked = via.param("rport") is not None
+    if not asked and via.host == source.host and via.param("received") is None:
+        return
+    params = [(name, value) for name, value in via.params if name not in ("received", "rport")]
+    params.append(("received", source.host))
+    if asked:
+        params.append(("rport", str(source.port)))
+    stamped = via._replace(params=tuple(params))
+    at = request.names.index("Via")
+    others = split_list(request.first("Via") or "")[1:] if "," in request.lines[at] else []
+    request.lines[at] = "Via: " + ", ".join([str(stamped), *others])
+    request.via = stamped
+
+
+def forwarded_copy(request: Request, passage: Passage) -> bytes:
+    """The request as it goes to one target, in the order of §16.6."""
+    draft = Draft(request)
+    for edit in EDITS:
+        edit(draft, request, passage)
+    return bytes(draft)
+
+
+def set_request_uri(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 2: the target's URI; its header part is never carried (§19.1.5, T64)."""
+    draft.start_line = f"{request.method} {passage.target.uri.text} SIP/2.0"
+
+
+def lower_max_forwards(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 3: one less; 70 where there was none."""
+    hops = request.max_forwards
+    draft.replace("Max-Forwards", "70" if hops is None else str(hops - 1))
+
+
+def record_route(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 4: stay in the dialog, with both our ends where they differ (RFC 5658 §3)."""
+    if not passage.record_route or request.method not in DIALOG_MAKERS or request.to_tag is not None:
+        return
+    came = record_route_value(request, passage.came_by, passage.came_transport, passage.seal)
+    if (passage.sent_by, passage.transport) == (passage.came_by, passage.came_transport):
+        draft.prepend("Record-Route", came)
+        return
+    draft.prepend("Record-Route", came)
+    draft.prepend("Record-Route", record_route_value(request, passage.sent_by, passage.transport, passage.seal))
+
+
+def add_path(draft: Draft, request: Request, passage: Passage) -> None:
+    """The Path of the binding as Route, first hop on top (RFC 3327 §5.3)."""
+    for value in reversed(passage.target.path):
+        draft.prepend("Route", value)
+
+
+def follow_strict_route(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 6: a next hop without `lr` wants itself as Request-URI and the target at the end of Route."""
+    if "Route" not in draft.names:
+        return
+    if ";lr" in draft.lines[draft.names.index("Route")].partition(",")[0].lower():
+        return
+    value = draft.remove_first_value("Route")
+    if value is not None:
+        draft.append("Route", f"<{passage.target.uri.text}>")
+        draft.start_line = f"{request.method} {parse_address(value).uri.text} SIP/2.0"
+
+
+def add_via(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 8: our own Via on top."""
+    draft.prepend("Via", f"SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}")
+
+
+EDITS: Final = (set_request_uri, lower_max_forwards, record_route, add_path, follow_strict_route, add_via)
+
+
+def returned_copy(response: Response) -> Response:
+    """The response without our Via, as the hop before us shall see it (§16.7 step 3)."""
+    at = response.names.index("Via")
+    line = response.lines[at]
+    if "," in line:
+        rest = split_list(response.first("Via") or "")[1:]
+        if rest:
+            lines = response.lines.copy()
+            lines[at] = "Via: " + ", ".join(rest)
+            return Response(response.start_line, response.names, lines, response.body)
+    names, lines = response.names.copy(), response.lines.copy()
+    del names[at], lines[at]
+    return Response(response.start_line, names, lines, response.body)

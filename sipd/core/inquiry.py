@@ -1,0 +1,85 @@
+"""The question put to policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from sipd.core.decision import Mark
+    from sipd.hop import Hop
+    from sipd.message import Request, Uri
+    from sipd.seal import Seal
+    from sipd.trace import Trace
+
+
+class Identity(NamedTuple):
+    """Who sent the request, as far as he proved it (§22)."""
+
+    user: str  # canonical address-of-record of the proven user; empty: nobody is proven
+    scheme: str = ""  # "digest" when credentials were verified
+
+
+ANONYMOUS = Identity("")
+
+
+class NonceView(Protocol):
+    """What decisions may ask about nonces and failed log-ins; marks change it afterwards."""
+
+    def count_is_fresh(self, nonce: str, count: int) -> bool:
+        """Whether this nonce-count was not used before and is at most 64 below the highest (T11)."""
+
+    def was_challenged(self, call_id: str) -> bool:
+        """Whether this Call-ID has had its one challenge of level `requested`."""
+
+
+class OurPlaces(Protocol):
+    """Which hosts and ports are this server's own sockets."""
+
+    def is_ours(self, host: str, port: int | None) -> bool:
+        """Whether a URI or sent-by with this host and port names one of our listeners."""
+
+
+class Context(NamedTuple):
+    """What stays the same for every inquiry of a server."""
+
+    seal: Seal
+    nonces: NonceView
+    places: OurPlaces
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """One request and the URI now sought; what ADMIT found is kept for SEARCH.
+
+    `decide` may fill in `identity`, `uri`, `request` (with our Route values
+    taken off), `in_dialog`, `callee` and `marks`, and sets `admitted`; it
+    changes nothing else.
+    """
+
+    request: Request
+    source: Hop  # where it came from
+    context: Context
+    now: float  # monotonic seconds
+    wall: float  # seconds since 1970
+    trace: Trace
+    uri: Uri  # the URI sought: at first the Request-URI
+    admitted: bool = False  # ADMIT has been walked
+    identity: Identity = ANONYMOUS
+    in_dialog: bool = False  # our sealed Route was on top: follow it
+    consulted: frozenset[tuple[str, str]] = field(default_factory=frozenset)  # (aor, direction) of scripts run
+    path: tuple[str, ...] = ()  # users gone through
+    breadth: int = 60  # RFC 5393 §5.3: branches this search may make
+    callee: str = ""  # address-of-record that `uri` means, when it is one of ours
+    marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
+
+    def toward(self, uri: Uri, *, consulted: tuple[str, str] | None = None, through: str | None = None) -> Inquiry:
+        """The question one step on: another URI, one more script that had its say, one more user gone through."""
+        return replace(
+            self,
+            uri=uri,
+            callee="",
+            marks=(),
+            consulted=self.consulted if consulted is None else self.consulted | {consulted},
+            path=self.path if through is None else (*self.path, through),
+        )

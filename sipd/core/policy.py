@@ -1,0 +1,84 @@
+"""What shall happen to a request: the order of the steps, no rules (RFC 3261 §16.2-16.5).
+
+`decide` walks ADMIT once per request and SEARCH once per URI sought. A step
+gives a Decision, or None for the next one; it raises SipError for a refusal
+and Missing for a row that must be loaded first. Nothing is sent, written or
+awaited here: asked the same again, it answers the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.calls import consult_incoming, consult_outgoing, find_user, seek
+from sipd.core.checks import check_request
+from sipd.core.decision import Respond
+from sipd.core.identity import identify
+from sipd.core.location import locate
+from sipd.core.registrar import register
+from sipd.core.rights import answer_options, follow_route, may_register, may_relay
+from sipd.core.routes import strip_routes
+from sipd.errors import SipError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipd.core.decision import Decision
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Tables
+
+    Step = Callable[[Inquiry, Tables], Decision | None]
+
+ADMIT: Final[tuple[Step, ...]] = (
+    strip_routes,
+    check_request,
+    answer_options,
+    follow_route,
+    identify,
+    may_register,
+    may_relay,
+)
+"""May this request come in, and who sent it? Routes first: what is checked is the request they mean."""
+
+SEARCH: Final[tuple[Step, ...]] = (
+    seek,
+    consult_outgoing,
+    find_user,
+    consult_incoming,
+    register,
+    locate,
+)
+"""Where does the URI sought lead?"""
+
+
+def decide(inquiry: Inquiry, tables: Tables) -> Decision:
+    """What shall happen to this request, or to the further URI its Search is about.
+
+    Raises SipError for a refusal, and Missing when a row must be loaded; then
+    the same is asked again. Marks (nonce used, log-in failed) are in the
+    Decision; a refusal that has marks is a Respond.
+    """
+    try:
+        decision = _walk(inquiry, tables)
+    except SipError as error:
+        if not inquiry.marks:
+            raise
+        decision = Respond(error.status, error.text, error.headers)
+    if inquiry.marks:
+        decision = decision._replace(marks=inquiry.marks)
+        inquiry.marks = ()
+    return decision
+
+
+def _walk(inquiry: Inquiry, tables: Tables) -> Decision:
+    if not inquiry.admitted:
+        for step in ADMIT:
+            decision = step(inquiry, tables)
+            if decision is not None:
+                return decision
+    for step in SEARCH:
+        decision = step(inquiry, tables)
+        if decision is not None:
+            inquiry.admitted = True
+            return decision
+    raise AssertionError("the last step of SEARCH always decides")

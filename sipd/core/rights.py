@@ -1,0 +1,116 @@
+"""May this request do what it wants here: OPTIONS to us, dialogs of ours, REGISTER, relaying (§10.3, §16.3, §22)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.checks import EXTENSIONS, is_options_to_us
+from sipd.core.decision import Respond
+from sipd.core.identity import demand, is_anonymous
+from sipd.core.location import forward
+from sipd.core.routes import address_of_record, joined, local_domain, names_us
+from sipd.core.uploads import ACCEPT_HEADERS
+from sipd.errors import BadSyntax, Forbidden, NotFound
+from sipd.hop import Target
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from sipd.core.decision import Decision
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Tables
+
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
+"""The methods the server handles itself; any other is passed on as it is (§16.3 step 1)."""
+
+_CAPABILITIES: Final = (
+    ("Allow", ALLOW),
+    ("Supported", ", ".join(sorted(EXTENSIONS))),
+    *ACCEPT_HEADERS,
+    ("Accept-Encoding", "identity"),
+    ("Accept-Language", "en"),
+)
+
+
+def answer_options(inquiry: Inquiry, tables: Tables) -> Respond | None:
+    """200 with what we can, to whoever asks the server itself: peers ping with it (§11)."""
+    if inquiry.request.method != "OPTIONS" or not is_options_to_us(inquiry, tables):
+        return None
+    inquiry.trace.append(Step("options", "the server", "200"))
+    return Respond(200, headers=_CAPABILITIES)
+
+
+def follow_route(inquiry: Inquiry, tables: Tables) -> Decision | None:
+    """A request in a dialog whose seal we know goes where Route and Request-URI say (§16.5, T65).
+
+    Where they say a user of ours (his Contact is his address-of-record), he is searched.
+    """
+    if not inquiry.in_dialog:
+        return None
+    uri = inquiry.uri
+    if "Route" not in inquiry.request.names and _leads_here(inquiry, tables):
+        return None
+    return forward(inquiry, (Target(uri),))
+
+
+def _leads_here(inquiry: Inquiry, tables: Tables) -> bool:
+    uri = inquiry.uri
+    return names_us(uri.host, uri.port, tables, inquiry.context.places) and uri.param("maddr") is None
+
+
+def may_register(inquiry: Inquiry, tables: Tables) -> None:
+    """The address-of-record is one of that domain, and the sender is its user or was named by him (§10.3 steps 3-5).
+
+    Raises 400 for a To that is no sip or sips URI (T15), 404 for one of another
+    domain than the Request-URI or, where nobody proves anything, of no user;
+    403 for a stranger (T13, T16). Fills in `callee`.
+    """
+    request = inquiry.request
+    if request.method != "REGISTER":
+        return
+    to = request.to.uri
+    if not to.is_sip or not to.user:
+        raise BadSyntax("To is no address-of-record")
+    aor = address_of_record(to, tables)
+    if not aor or aor.rpartition("@")[2] != tables.domain(inquiry.uri.host):
+        raise NotFound
+    user, sender = tables.user(aor), inquiry.identity.user
+    if tables.settings.auth == "none":
+        if user is None:
+            raise NotFound
+        # From is the asserted identity (step 3); one that is no user here asserts nothing about others.
+        if not sender:
+            sender = aor if address_of_record(request.from_.uri, tables) in ("", aor) else "?"
+    if sender != aor and not (user is not None and tables.may_register_for(sender, aor)):
+        inquiry.trace.append(Step("may_register", f"{sender} for {aor}", "denied"))
+        raise Forbidden
+    if sender != aor:
+        inquiry.trace.append(Step("may_register", f"{sender} for {aor}", "delegate"))
+    inquiry.callee = aor
+
+
+def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
+    """What leaves this house needs a proven user (T63, T64): else 407 to our own and the anonymous, 403 to strangers.
+
+    A call to a user of ours needs nothing, unless a Route leads it elsewhere
+    first. ACK can't be challenged: raises 403, which nobody is told. Fills in
+    `callee` for a URI of ours.
+    """
+    request = inquiry.request
+    if request.method == "REGISTER":
+        return None
+    places, uri = inquiry.context.places, inquiry.uri
+    domain = local_domain(uri, tables, places)
+    if domain is not None:
+        inquiry.callee = joined(uri.user_unescaped, domain)
+        if "Route" not in request.names:
+            return None
+    if inquiry.in_dialog or inquiry.identity.scheme:
+        return None
+    sender = request.from_.uri
+    ours = tables.domain(sender.host) is not None if sender.is_sip else False
+    if tables.settings.auth == "none" and ours:
+        return None
+    if request.method == "ACK" or not (ours or is_anonymous(sender)) or tables.settings.auth == "none":
+        inquiry.trace.append(Step("may_relay", uri.text, "denied"))
+        raise Forbidden
+    return demand(inquiry, tables)

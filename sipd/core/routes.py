@@ -1,0 +1,222 @@
+"""Whose is this URI; our own Route values; the sealed Record-Route (RFC 3261 §16.4, §16.6 step 4).
+
+A Record-Route of ours carries `sd`, a mark over Call-ID and the tag of the
+party who sent the request. In that dialog one side has this tag in From, the
+other in To, so both make the mark and nobody else does (T65).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from sipd.message import Request, sip_uri
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from sipd.core.inquiry import Inquiry, OurPlaces
+    from sipd.core.tables import Tables
+    from sipd.message import Uri
+    from sipd.seal import Seal
+
+PURPOSE: Final = "record-route"
+_DEFAULT_PORTS: Final = (5060, 5061)
+_AS_WE_WRITE_IT: Final = re.compile(
+    r"Route[ \t]*:[ \t]*<sip:(\[[0-9a-f:.]+\]|[a-z0-9.-]+):([0-9]{1,5})"
+    r"(?:;transport=[a-z]+)?;lr;sd=([0-9a-f]{24})>[ \t]*",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def names_us(host: str, port: int | None, tables: Tables, places: OurPlaces) -> bool:
+    """Whether host and port mean this server: one of its sockets, or a local domain without a port of another.
+
+    A phone on our own host has another port, so an explicit port must be ours;
+    with a domain name the two default ports are (RFC 3263 §4.2 leads here).
+    """
+    if port is not None and places.is_ours(host, port):
+        return True
+    if port is None:
+        return tables.domain(host) is not None or places.is_ours(host, None)
+    return port in _DEFAULT_PORTS and not _is_address(host) and tables.domain(host) is not None
+
+
+def local_domain(uri: Uri, tables: Tables, places: OurPlaces) -> str | None:
+    """The local domain whose user, or whose server, a URI means; None when that is somebody else's (§16.5).
+
+    Only sip and sips URIs have a domain. A maddr that is not ours makes any
+    URI foreign.
+    """
+    if uri.scheme != "sip" and uri.scheme != "sips":
+        return None
+    domain = tables.domain(uri.host)
+    if domain is None:
+        return None
+    port = uri.port
+    if port is not None and not names_us(uri.host, port, tables, places):
+        return None
+    if uri.params:
+        maddr = uri.param("maddr")
+        if maddr is not None and not names_us(maddr, port, tables, places):
+            return None
+    return domain
+
+
+def address_of_record(uri: Uri, tables: Tables) -> str:
+    """The canonical `user@domain` of a sip or sips URI in a local domain (§10.3 step 5); else empty.
+
+    Empty too without a user part, or when that is not UTF-8 (T09): nobody has such a name.
+    """
+    if uri.user is None or (uri.scheme != "sip" and uri.scheme != "sips"):
+        return ""
+    domain = tables.domain(uri.host)
+    if domain is None:
+        return ""
+    return joined(uri.user_unescaped, domain)
+
+
+def joined(user: str, domain: str) -> str:
+    """`user@domain`, or empty when there is no user part or it is not UTF-8."""
+    if not user:
+        return ""
+    if not user.isascii():
+        try:
+            user.encode()
+        except UnicodeEncodeError:
+            return ""
+    return f"{user}@{domain}"
+
+
+def means_server(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
+    """Whether a Request-URI means this server itself: no user part, and a place or domain of ours."""
+    return not uri.user and uri.is_sip and names_us(uri.host, uri.port, tables, places)
+
+
+def record_route_value(request: Request, sent_by: str, transport: str, seal: Seal) -> str:
+    """The Record-Route value to put on a request that we want to see the dialog of.
+
+    `sent_by` is `host:port` of the flow it leaves by or came in on, `transport`
+    as in Via. Nothing of it needs to be remembered.
+    """
+    mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "")
+    if transport == "UDP":
+        return f"<sip:{sent_by};lr;sd={mark}>"
+    return f"<sip:{sent_by};transport={transport.lower()};lr;sd={mark}>"
+
+
+def strip_routes(inquiry: Inquiry, tables: Tables) -> None:
+    """Take our own values off Route, from either kind of router, and see whether a seal of ours was there.
+
+    §16.4: a Request-URI that is a Record-Route of ours comes from a strict
+    router, and the last Route is the URI meant; our maddr is taken off; then
+    the top Route goes while it names us. Fills in `request`, `uri` and
+    `in_dialog`; asked again it finds nothing left to do.
+    """
+    names, uri = inquiry.request.names, inquiry.uri
+    if uri.params and uri.is_sip:
+        if "Route" in names and uri.param("sd") is not None and _sealed(inquiry, uri.param("sd")):
+            _loosen(inquiry)
+            names, uri = inquiry.request.names, inquiry.uri
+        if uri.param("maddr") is not None:
+            _strip_maddr(inquiry, tables)
+    if "Route" in names and not _strip_only_route(inquiry):
+        _strip_own(inquiry, tables)
+
+
+def _strip_only_route(inquiry: Inquiry) -> bool:
+    """The usual case in a hurry: one Route, just as we wrote it, with a seal that holds."""
+    request = inquiry.request
+    names = request.names
+    if names.count("Route") != 1:
+        return False
+    found = _AS_WE_WRITE_IT.fullmatch(request.lines[names.index("Route")])
+    if found is None:
+        return False
+    host, port, mark = found.groups()
+    if not inquiry.context.places.is_ours(host.strip("[]"), int(port)) or not _sealed(inquiry, mark):
+        return False
+    inquiry.in_dialog = True
+    inquiry.request = _with_routes(request, [])
+    return True
+
+
+def _strip_own(inquiry: Inquiry, tables: Tables) -> None:
+    """Drop the Route values on top that name us."""
+    routes, places = inquiry.request.routes, inquiry.context.places
+    own = 0
+    for route in routes:
+        uri = route.uri
+        if not uri.is_sip or not names_us(uri.host, uri.port, tables, places):
+            break
+        own += 1
+        if not inquiry.in_dialog and _sealed(inquiry, uri.param("sd")):
+            inquiry.in_dialog = True
+    if own:
+        inquiry.request = _with_routes(inquiry.request, inquiry.request.values("Route")[own:])
+
+
+def _loosen(inquiry: Inquiry) -> None:
+    """A strict router's request as a loose one would have sent it: the last Route is the URI that was meant."""
+    request = inquiry.request
+    inquiry.in_dialog = True
+    inquiry.uri = request.routes[-1].uri
+    inquiry.request = _with_routes(
+        request, request.values("Route")[:-1], f"{request.method} {inquiry.uri.text} SIP/2.0"
+    )
+
+
+def _with_routes(request: Request, routes: list[str], start_line: str = "") -> Request:
+    """The same request with these Route values, one a line in the place of the first, and nothing else changed."""
+    names, lines = request.names.copy(), request.lines.copy()
+    first = names.index("Route")
+    for _ in range(names.count("Route")):
+        place = names.index("Route")
+        del names[place], lines[place]
+    if routes:
+        names[first:first] = ["Route"] * len(routes)
+        lines[first:first] = [f"Route: {route}" for route in routes]
+    changed = Request(start_line or request.start_line, names, lines, request.body)
+    # What has been read once need not be read again.
+    changed.via, changed.cseq, changed.call_id = request.via, request.cseq, request.call_id
+    return changed
+
+
+def _sealed(inquiry: Inquiry, mark: str | None) -> bool:
+    """Whether this is the mark of the dialog the request says it belongs to.
+
+    A request without To tag belongs to none, whatever it carries: with a
+    seal got in one call nobody may begin another.
+    """
+    if not mark:
+        return False
+    request, seal = inquiry.request, inquiry.context.seal
+    call_id, to_tag = request.call_id, _tag(request, "To")
+    if to_tag is None:
+        return False
+    from_tag = _tag(request, "From") or ""
+    return seal.holds(mark, PURPOSE, call_id, from_tag) or seal.holds(mark, PURPOSE, call_id, to_tag)
+
+
+def _tag(request: Request, name: str) -> str | None:
+    """The tag of From or To; when it ends the line, as nearly always, without reading the rest."""
+    names = request.names
+    if name in names:
+        _, found, tag = request.lines[names.index(name)].rpartition(">;tag=")
+        if found and tag.isascii() and tag.isalnum():
+            return tag
+    return request.from_tag if name == "From" else request.to_tag
+
+
+def _strip_maddr(inquiry: Inquiry, tables: Tables) -> None:
+    """Take off a maddr that is ours, with port and transport (§16.4): it has brought the request here."""
+    uri, places = inquiry.uri, inquiry.context.places
+    maddr = uri.param("maddr")
+    if not maddr or not names_us(maddr, uri.port, tables, places):
+        return
+    params = tuple(pair for pair in uri.params if pair[0] not in ("maddr", "transport"))
+    inquiry.uri = sip_uri(uri.host, user=uri.user, password=uri.password, params=params, scheme=uri.scheme)
+    inquiry.trace.append(Step("route", "maddr", "taken off"))
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host[-1:].isdigit()

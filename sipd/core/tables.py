@@ -1,0 +1,52 @@
+"""The read-only view that decisions have of what is configured and registered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sipd.cpl import Program
+    from sipd.rows import Binding, Script, ScriptKind, Settings, User
+
+
+class Missing(Exception):
+    """A row that the cache can't answer for yet: load it and ask the same again."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(f"{kind} {key}")
+        self.kind = kind
+        self.key = key
+
+
+class Tables(Protocol):
+    """What `decide` may ask. A method raises `Missing` when the answer isn't in memory."""
+
+    @property
+    def settings(self) -> Settings:
+        """The server's own row."""
+
+    def domain(self, host: str) -> str | None:
+        """The local domain whose users `host` means, None when it isn't ours.
+
+        `host` is as a URI has it, in any case; a final dot is ignored.
+        """
+
+    def user(self, aor: str) -> User | None:
+        """The user of that address-of-record; None when there is none."""
+
+    def bindings(self, aor: str) -> Sequence[Binding]:
+        """The committed bindings, expired ones possibly among them."""
+
+    def settled_bindings(self, aor: str) -> Sequence[Binding]:
+        """The same for the registrar: `Missing("settled", aor)` while a change of them is queued."""
+
+    def script(self, aor: str, kind: ScriptKind) -> Script | None:
+        """The stored script."""
+
+    def program(self, aor: str) -> Program | None:
+        """The user's enabled CPL script, compiled once; None: he has none that runs."""
+
+    def may_register_for(self, delegate: str, aor: str) -> bool:
+        """Whether `aor` named `delegate` as one who may register for him."""

@@ -1,0 +1,12 @@
+"""CPL, the Call Processing Language (RFC 3880): scripts users write for their own calls.
+
+`compile` turns a script into a Program, or tells all that is wrong with it;
+`evaluate` runs a Program for one call. Both are pure: no clock, no network.
+"""
+
+from sipd.cpl.compile import compile
+from sipd.cpl.evaluate import evaluate
+from sipd.cpl.findings import CODES, CplError, Finding
+from sipd.cpl.program import Program
+
+__all__ = ["CODES", "CplError", "Finding", "Program", "compile", "evaluate"]

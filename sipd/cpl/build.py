@@ -1,0 +1,370 @@
+"""Elements to linked nodes, checking every rule of RFC 3880 on the way; all errors, then all warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from sipd.cpl import subfields, switches
+from sipd.cpl.findings import meant, shown
+from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, TOP
+from sipd.cpl.lint import Lint
+from sipd.cpl.nodes import (
+    MAX_LOCATIONS,
+    MAX_LOGS,
+    Location,
+    LogNode,
+    LookupNode,
+    Next,
+    Output,
+    Proxy,
+    RedirectNode,
+    RejectNode,
+    RemoveLocation,
+    Switch,
+    Way,
+)
+from sipd.cpl.places import Places
+from sipd.cpl.values import (
+    REDIRECT_ONLY,
+    read_choice,
+    read_location,
+    read_priority,
+    read_reason,
+    read_seconds,
+    read_status,
+    read_uri,
+    read_yes_no,
+)
+from sipd.script import Log, Lookup, Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipd.cpl.document import Element
+    from sipd.cpl.findings import Report
+    from sipd.script import Facts, Ordering
+
+Seen = TypeVar("Seen")
+
+LOOKUP_TIMEOUT: Final = 30.0
+PROXY_TIMEOUT: Final = 20.0
+"""Seconds when the script names none (§5.2, §6.1)."""
+
+ORDERINGS: Final[dict[str, Ordering]] = {
+    "parallel": "parallel",
+    "sequential": "sequential",
+    "first-only": "first-only",
+}
+
+
+class Built(NamedTuple):
+    """A node with all that follows it, and the most locations and log entries on one way from here on."""
+
+    node: Next = None
+    locations: int = 0
+    logs: int = 0
+
+
+NOTHING: Final = Built()
+
+
+class Builder:
+    """Builds one script. `filled` says whether the location set may hold anything at that place."""
+
+    def __init__(self, report: Report, permitted: frozenset[str]) -> None:
+        self.top: dict[str, Next] = {}
+        self.timeouts: list[float] = []
+        self._report = report
+        self._permitted = permitted
+        self._places = Places(report)
+        self._lint = Lint(report)
+        self._subactions: dict[str, Built] = {}  # those built so far
+        self._all_ids: dict[str, Element] = {}
+        self._current = ""  # id of the subaction being built
+        self._uses: dict[str, set[str]] = {"": set()}  # who refers to which subactions; "" for top-level actions
+        self._said: set[str] = set()
+        self._redirect_only = False
+
+    def script(self, root: Element) -> None:
+        """Build the whole script (§3)."""
+        self._places.check_attributes(root, (), (), "3")
+        for element in root.children:
+            if element.tag == "subaction":
+                self._all_ids.setdefault(element.attributes.get("id", "").strip(), element)
+        for element in self._places.in_order(root):
+            if element.tag == "ancillary":
+                self._places.check_empty(element)
+            elif element.tag == "subaction":
+                self._subaction(element)
+            else:
+                self._action(element)
+        self._lint.script(root, self._all_ids, self._uses)
+
+    def _action(self, element: Element) -> None:
+        self._places.check_attributes(element, (), (), "3")
+        self._current = ""
+        self.top[element.tag] = self._follow(element, filled=element.tag == "outgoing").node
+
+    def _subaction(self, element: Element) -> None:
+        self._places.check_attributes(element, ("id",), ("id",), "8")
+        name = element.attributes.get("id", "").strip()
+        self._current = name
+        self._uses.setdefault(name, set())
+        built = self._follow(element, filled=True)
+        if name in self._subactions:
+            self._report.error(
+                "CPL-TWICE",
+                f"a second subaction has the id {shown(name)}",
+                element,
+                "id",
+                section="8",
+                hint="ids are unique in a script",
+            )
+        elif name:
+            self._subactions[name] = built
+        elif "id" in element.attributes:
+            self._report.error("CPL-VALUE", "id is empty", element, "id", section="8", hint="give the subaction a name")
+
+    def _follow(self, holder: Element, filled: bool) -> Built:
+        """The node inside a holder (an output, an action, a location ...), or nothing."""
+        nodes = self._places.nodes_in(holder)
+        built = [self._node(element, filled) for element in nodes]
+        return built[0] if built else NOTHING
+
+    def _node(self, element: Element, filled: bool) -> Built:
+        shape = NODES[element.tag]
+        if not shape.supported:
+            self._report.error(
+                "CPL-UNSUPPORTED",
+                f"{element.tag} is not supported by this version yet",
+                element,
+                section=shape.section,
+                hint="leave it out until it is",
+            )
+            return NOTHING
+        if element.tag in OPERATIONS and element.tag not in self._permitted:
+            self._report.error(
+                "CPL-FORBIDDEN", f"the administrator of this server does not permit {element.tag}", element
+            )
+        self._places.check_attributes(element, shape.attributes, shape.required, shape.section)
+        return BUILDERS[element.tag](self, element, filled)
+
+    def _counted(self, element: Element, built: Built) -> Built:
+        """`built` itself; an error when it is the first to have too many locations or log entries."""
+        for code, count, most, things in (
+            ("CPL-LOCATIONS", built.locations, MAX_LOCATIONS, "locations"),
+            ("CPL-LOGS", built.logs, MAX_LOGS, "log entries"),
+        ):
+            if count > most and code not in self._said:
+                self._said.add(code)
+                self._report.error(code, f"from here on a call can meet more than {most} {things}", element)
+        return built
+
+    def _ways(self, element: Element, filled: dict[str, bool]) -> tuple[dict[str, Way], int, int]:
+        """Outputs of lookup and proxy by their tags."""
+        ways: dict[str, Way] = {}
+        most = NOTHING
+        for output in self._places.outputs_of(element):
+            self._places.check_attributes(output, (), (), NODES[element.tag].section)
+            built = self._follow(output, filled[output.tag])
+            ways.setdefault(output.tag, way_to(output, built))
+            most = larger(most, built)
+        return ways, most.locations, most.logs
+
+    def _switch(
+        self,
+        element: Element,
+        filled: bool,
+        variable: str,
+        look: Callable[[Facts], Seen | None],
+        condition_of: Callable[[Element], switches.Condition[Seen] | None],
+    ) -> Built:
+        outputs: list[Output[Seen]] = []
+        ends: dict[str, Way] = {}
+        conditions: list[tuple[Element, switches.Condition[Seen]]] = []
+        most = NOTHING
+        for output in self._places.outputs_of(element):
+            shape = OUTPUT_ATTRIBUTES.get(output.tag, ())
+            required = ("matches",) if output.tag == "language" else ()
+            self._places.check_attributes(output, shape, required, NODES[element.tag].section)
+            condition = condition_of(output) if shape else None
+            built = self._follow(output, filled)
+            most = larger(most, built)
+            if not shape:
+                ends.setdefault(output.tag, way_to(output, built))
+            elif condition is not None:
+                conditions.append((output, condition))
+                label = f"{output.step} {condition.operator} {shown(condition.wanted)}"
+                outputs.append(Output(condition.matches, built.node, label))
+        self._lint.switch(element, look is subfields.absent, switches.left_nothing(conditions))
+        node = Switch(
+            self._places.of(element), variable, look, tuple(outputs), ends.get("not-present"), ends.get("otherwise")
+        )
+        return Built(node, most.locations, most.logs)
+
+    def address_switch(self, element: Element, filled: bool) -> Built:
+        """§4.1."""
+        fields = {name: name for name in subfields.FIELDS}
+        parts = {name: name for name in (*subfields.SUBFIELDS, "display")}
+        field = read_choice(self._report, element, "field", fields, "origin")
+        if "subfield" not in element.attributes:
+            address = subfields.FIELDS[field]
+            return self._switch(
+                element, filled, field, address, lambda output: switches.uri_condition(self._report, output)
+            )
+        part = read_choice(self._report, element, "subfield", parts, "")
+        self._lint.subfield(element, field, part)
+        if not part:  # reported: nothing can be said about the outputs' values
+            return self._switch(element, filled, field, subfields.subfield_of(field, "user"), lambda output: None)
+        return self._switch(
+            element,
+            filled,
+            f"{field} {part}",
+            subfields.subfield_of(field, part),
+            lambda output: switches.address_condition(self._report, output, part),
+        )
+
+    def string_switch(self, element: Element, filled: bool) -> Built:
+        """§4.2."""
+        field = read_choice(self._report, element, "field", {name: name for name in subfields.STRINGS}, "subject")
+        look = subfields.STRINGS[field]
+        return self._switch(element, filled, field, look, lambda o: switches.string_condition(self._report, o))
+
+    def language_switch(self, element: Element, filled: bool) -> Built:
+        """§4.3."""
+        condition_of = lambda output: switches.language_condition(self._report, output)  # noqa: E731
+        return self._switch(element, filled, "language", subfields.languages, condition_of)
+
+    def priority_switch(self, element: Element, filled: bool) -> Built:
+        """§4.5."""
+        condition_of = lambda output: switches.priority_condition(self._report, output)  # noqa: E731
+        return self._switch(element, filled, "priority", subfields.priority, condition_of)
+
+    def location(self, element: Element, filled: bool) -> Built:
+        """§5.1."""
+        del filled
+        uri = read_location(self._report, element, "url")
+        q = read_priority(self._report, element)
+        clear = read_yes_no(self._report, element, "clear", False)
+        self._redirect_only |= uri is not None and uri.scheme in REDIRECT_ONLY
+        after = self._follow(element, filled=True)
+        if uri is None:
+            return after
+        node = Location(self._places.of(element), uri, q, clear, after.node)
+        return self._counted(element, Built(node, after.locations + 1, after.logs))
+
+    def lookup(self, element: Element, filled: bool) -> Built:
+        """§5.2."""
+        self._source(element)
+        timeout = read_seconds(self._report, element, "timeout") or LOOKUP_TIMEOUT
+        clear = read_yes_no(self._report, element, "clear", False)
+        self.timeouts.append(timeout)
+        ways, locations, logs = self._ways(element, {"success": True, "notfound": filled, "failure": filled})
+        node = LookupNode(self._places.of(element), Lookup("registration", timeout), clear, ways)
+        return Built(node, locations, logs)
+
+    def _source(self, element: Element) -> None:
+        source = element.attributes.get("source", "registration").strip()
+        if source == "registration":
+            return
+        if ":" in source:
+            text = f"source={shown(source)}: this server looks up no locations by URI"
+            hint = 'source="registration" finds the phones you have registered'
+        else:
+            text, hint = f"source={shown(source)}: there is no such source", 'write source="registration"'
+        self._report.error("CPL-SOURCE", text, element, "source", hint=hint)
+
+    def remove_location(self, element: Element, filled: bool) -> Built:
+        """§5.3."""
+        every = "location" not in element.attributes
+        uri = read_uri(self._report, element, "location")
+        after = self._follow(element, filled and not every)
+        return after._replace(node=RemoveLocation(self._places.of(element), uri, after.node))
+
+    def proxy(self, element: Element, filled: bool) -> Built:
+        """§6.1."""
+        asked = read_seconds(self._report, element, "timeout")
+        recurse = read_yes_no(self._report, element, "recurse", True)
+        ordering = read_choice(self._report, element, "ordering", ORDERINGS, ORDERINGS["parallel"])
+        # 20 seconds only where a noanswer or default output is there (§6.1's prose, not the schema).
+        timed = element.child("noanswer") is not None or element.child("default") is not None
+        timeout = asked if asked is not None else PROXY_TIMEOUT if timed else None
+        if timeout is not None:
+            self.timeouts.append(timeout)
+        left = filled and (ordering == "first-only" or self._redirect_only)
+        after = dict.fromkeys(NODES["proxy"].outputs, left)
+        ways, locations, logs = self._ways(element, {**after, "redirection": True, "default": left or not recurse})
+        self._lint.proxy(element, filled, recurse, asked is not None, self._current == "")
+        return Built(Proxy(self._places.of(element), timeout, recurse, ordering, ways), locations, logs)
+
+    def redirect(self, element: Element, filled: bool) -> Built:
+        """§6.2."""
+        self._places.check_ends(element)
+        self._lint.redirect(element, filled)
+        return Built(RedirectNode(self._places.of(element), read_yes_no(self._report, element, "permanent", False)))
+
+    def reject(self, element: Element, filled: bool) -> Built:
+        """§6.3."""
+        del filled
+        self._places.check_ends(element)
+        final = Reject(read_status(self._report, element), read_reason(self._report, element))
+        return Built(RejectNode(self._places.of(element), final))
+
+    def log(self, element: Element, filled: bool) -> Built:
+        """§7.2."""
+        after = self._follow(element, filled)
+        effect = Log(element.attributes.get("name", ""), element.attributes.get("comment", ""))
+        node = LogNode(self._places.of(element), effect, after.node)
+        return self._counted(element, Built(node, after.locations, after.logs + 1))
+
+    def sub(self, element: Element, filled: bool) -> Built:
+        """§8: a reference backward only, so every script ends."""
+        del filled
+        self._places.check_ends(element)
+        name = element.attributes.get("ref", "").strip()
+        self._uses[self._current].add(name)
+        if name in self._subactions:
+            return self._subactions[name]
+        if "ref" not in element.attributes:
+            return NOTHING
+        hint = ""
+        if name == self._current and name:
+            code, text = "CPL-SUB-ITSELF", f"the subaction {shown(name)} refers to itself: it would never end"
+        elif name in self._all_ids:
+            code, text = "CPL-SUB-LATER", f"the subaction {shown(name)} is defined further down"
+            hint = "move its definition up: sub refers only to subactions before the action it stands in"
+        elif name in TOP:
+            code, text = "CPL-SUB-UNKNOWN", f"{shown(name)} is no subaction: top-level actions can't be referred to"
+        else:
+            code, text = "CPL-SUB-UNKNOWN", f"there is no subaction {shown(name)}"
+            hint = meant(name, self._all_ids) or f'define it: <subaction id="{name[:30]}"> before this action'
+        self._report.error(code, text, element, "ref", hint=hint)
+        return NOTHING
+
+
+BUILDERS: Final[dict[str, Callable[[Builder, Element, bool], Built]]] = {
+    "address-switch": Builder.address_switch,
+    "string-switch": Builder.string_switch,
+    "language-switch": Builder.language_switch,
+    "priority-switch": Builder.priority_switch,
+    "location": Builder.location,
+    "lookup": Builder.lookup,
+    "remove-location": Builder.remove_location,
+    "proxy": Builder.proxy,
+    "redirect": Builder.redirect,
+    "reject": Builder.reject,
+    "log": Builder.log,
+    "sub": Builder.sub,
+}
+"""Who builds the node of which tag."""
+
+
+def way_to(output: Element, built: Built) -> Way:
+    """An output without condition, with words for the trace."""
+    label = output.tag if built.node is not None else f"{output.tag} leads nowhere: default behaviour"
+    return Way(built.node, label)
+
+
+def larger(one: Built, other: Built) -> Built:
+    """The most of both."""
+    return Built(None, max(one.locations, other.locations), max(one.logs, other.logs))

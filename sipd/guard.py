@@ -1,0 +1,168 @@
+"""Counts that must not grow: nonce windows, calls challenged once, failed log-ins.
+
+Everything here is bounded in number and in age, each operation costs the same
+however much is kept, and what is forgotten early is forgotten to the safe side.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+WINDOW: Final = 64  # counts below the highest seen that may still come (T11)
+_WINDOW_BITS: Final = (1 << (WINDOW + 1)) - 1
+_SPENT: Final = 1 << 40  # above every nonce count of eight hex digits
+
+
+class Ageing(Generic[K, V]):
+    """A dict of at most `capacity` entries, each forgotten `life` seconds after it was last put."""
+
+    def __init__(self, life: float, capacity: int) -> None:
+        self.life = life
+        self.capacity = capacity
+        self._entries: dict[K, tuple[float, V]] = {}  # oldest first
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def get(self, key: K) -> V | None:
+        """The value put last, None when there is none or it was forgotten."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
+
+    def put(self, key: K, value: V, now: float) -> K | None:
+        """Keep this value and forget what is too old; gives the key that had to go only for want of room."""
+        entries = self._entries
+        entries.pop(key, None)
+        self.forget(now)
+        pushed_out = None
+        if len(entries) >= self.capacity:
+            pushed_out = next(iter(entries))
+            del entries[pushed_out]
+        entries[key] = (now, value)
+        return pushed_out
+
+    def forget(self, now: float, at_most: int = 4) -> None:
+        """Drop up to `at_most` entries that are too old: a few at every put keep pace with any number."""
+        entries = self._entries
+        oldest = now - self.life
+        for _ in range(at_most):
+            key = next(iter(entries), None)
+            if key is None or entries[key][0] > oldest:
+                return
+            del entries[key]
+
+
+class NonceWindows:
+    """Which counts of a nonce were used (RFC 7616 §3.4, T11): the highest, and those up to 64 below it.
+
+    A nonce begins with the time it was made as fixed-width hex, so older ones
+    sort first. One that had to be forgotten for want of room takes all unknown
+    ones up to its age with it: they are no longer fresh, and their users are
+    asked again (`stale=true`). `not_before` does the same for those made before
+    a restart, whose counts nobody remembers.
+    """
+
+    def __init__(self, life: float = 300.0, capacity: int = 100_000, not_before: str = "") -> None:
+        self._windows: Ageing[str, tuple[int, int]] = Ageing(life, capacity)
+        self._not_before = not_before
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def count_is_fresh(self, nonce: str, count: int) -> bool:
+        """Whether this count was not used and is not too far below the highest; count 0 is the whole nonce."""
+        window = self._windows.get(nonce)
+        if window is None:
+            return nonce > self._not_before
+        highest, seen = window
+        if count == 0:
+            return False
+        below = highest - count
+        return below < 0 or (below <= WINDOW and not seen >> below & 1)
+
+    def mark(self, nonce: str, count: int, now: float) -> None:
+        """This count is spent; 0 spends the whole nonce."""
+        count = count or _SPENT
+        window = self._windows.get(nonce)
+        if window is None:
+            highest, seen = count, 1
+        else:
+            highest, seen = window
+            ahead = count - highest
+            if ahead > WINDOW:
+                highest, seen = count, 1
+            elif ahead > 0:
+                highest, seen = count, (seen << ahead | 1) & _WINDOW_BITS
+            elif -ahead <= WINDOW:
+                seen |= 1 << -ahead
+        pushed_out = self._windows.put(nonce, (highest, seen), now)
+        if pushed_out is not None and pushed_out > self._not_before:
+            # Every nonce of that second, whatever follows the time in it.
+            self._not_before = pushed_out[:8] + "g"
+
+
+class ChallengedCalls:
+    """The Call-IDs that had their one challenge of level `requested` (T61); kept as hashes."""
+
+    def __init__(self, life: float = 600.0, capacity: int = 10_000) -> None:
+        self._calls: Ageing[int, None] = Ageing(life, capacity)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __contains__(self, call_id: str) -> bool:
+        return hash(call_id) in self._calls
+
+    def add(self, call_id: str, now: float) -> None:
+        """Remember this Call-ID."""
+        self._calls.put(hash(call_id), None, now)
+
+
+class Failures:
+    """How often somebody at one source failed to prove to be one user (T117); kept as hashes."""
+
+    def __init__(self, life: float = 300.0, capacity: int = 10_000, allowed: int = 5) -> None:
+        self._counts: Ageing[int, int] = Ageing(life, capacity)
+        self.allowed = allowed
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, username: str, source: str, now: float) -> int:
+        """Count one more failure; gives how many there are now."""
+        key = hash((username, source))
+        count = (self._counts.get(key) or 0) + 1
+        self._counts.put(key, count, now)
+        return count
+
+    def too_many(self, username: str, source: str) -> bool:
+        """Whether the next challenge to them should wait a second."""
+        return (self._counts.get(hash((username, source))) or 0) >= self.allowed
+
+
+class Guard:
+    """The three together, as decisions look at them (`core.inquiry.NonceView`)."""
+
+    def __init__(
+        self,
+        nonces: NonceWindows | None = None,
+        challenged: ChallengedCalls | None = None,
+        failures: Failures | None = None,
+    ) -> None:
+        self.nonces = NonceWindows() if nonces is None else nonces
+        self.challenged = ChallengedCalls() if challenged is None else challenged
+        self.failures = Failures() if failures is None else failures
+
+    def count_is_fresh(self, nonce: str, count: int) -> bool:
+        """See NonceWindows."""
+        return self.nonces.count_is_fresh(nonce, count)
+
+    def was_challenged(self, call_id: str) -> bool:
+        """Whether this Call-ID has had its one challenge of level `requested`."""
+        return call_id in self.challenged

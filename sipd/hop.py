@@ -1,0 +1,73 @@
+"""Where bytes go, and the way there: Hop, Flow, Target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from sipd.message import Uri
+
+DEFAULT_PORTS: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 443}
+"""The port meant when a URI or Via names none (RFC 3261 §19.1.2, RFC 7118)."""
+
+RELIABLE: Final = frozenset({"TCP", "TLS", "WS", "WSS"})
+"""Transports that deliver or tell (§17.1.1.1): no retransmission timers there."""
+
+
+class Hop(NamedTuple):
+    """A place bytes can be sent to (RFC 3263 §4): numeric address, no brackets."""
+
+    transport: str  # "UDP", "TCP", ... as written in Via
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport.lower()}:{host}:{self.port}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Hop:
+        """The Hop that `str(hop)` wrote. Raises ValueError for anything else."""
+        transport, _, rest = text.partition(":")
+        host, _, port = rest.rpartition(":")
+        if not transport or not host or not port.isascii() or not port.isdigit():
+            raise ValueError(f"not transport:host:port: {text!r}")
+        return cls(transport.upper(), host.strip("[]"), int(port))
+
+
+class Flow(Protocol):
+    """A way to one far end: a UDP source address, or one stream connection.
+
+    `send` never waits, never raises and never calls back: what can't be sent
+    now is queued or lost, and a failed flow is told in a later turn.
+    """
+
+    @property
+    def remote(self) -> Hop:
+        """The far end."""
+
+    @property
+    def sent_by(self) -> str:
+        """Our end as Via and Record-Route name it: `host:port`, IPv6 in brackets (§18.1.1)."""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport delivers or tells (§17)."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent here any more."""
+
+    def send(self, data: bytes) -> None:
+        """Hand over one message."""
+
+
+class Target(NamedTuple):
+    """One place to try for a request (§16.5), with how to get there."""
+
+    uri: Uri
+    q: int = 1000  # thousandths: 0..1000
+    path: tuple[str, ...] = ()  # Route values to put on, first hop first (RFC 3327)
+    received: Hop | None = None  # where the binding's REGISTER came from
+    action: Literal["proxy", "redirect"] = "proxy"
+    owner: str | None = None  # the address-of-record whose binding or script named it

@@ -1,0 +1,32 @@
+"""Plain counters of this process, by fixed names."""
+
+from __future__ import annotations
+
+
+class Counters:
+    """What has happened so far; read by the control socket."""
+
+    __slots__ = (
+        "answered",
+        "calls",
+        "dropped",
+        "faults",
+        "received",
+        "relayed",
+        "retransmitted",
+        "scripts",
+    )
+
+    def __init__(self) -> None:
+        self.received = 0  # messages taken in
+        self.dropped = 0  # messages nobody could be told about
+        self.answered = 0  # final responses sent
+        self.calls = 0  # requests forwarded
+        self.relayed = 0  # passed on without a transaction
+        self.retransmitted = 0  # requests that a transaction had seen before
+        self.scripts = 0  # runs of a user's script
+        self.faults = 0  # exceptions stopped at the door
+
+    def as_dict(self) -> dict[str, int]:
+        """All counters by name."""
+        return {name: getattr(self, name) for name in self.__slots__}

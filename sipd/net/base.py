@@ -1,0 +1,137 @@
+"""What the server knows of a network: the Network protocol and the few types around it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+import trio
+
+from sipd.hop import Flow, Hop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Receiver = Callable[[bytes, Flow], None]
+"""Takes one message and the flow it came by; plain, quick, and never raises (`dispatch.receive`)."""
+
+FlowFailed = Callable[[Flow], None]
+"""Told of a flow over which something could not be sent, or that has ended; never raises."""
+
+Tap = Callable[[Literal["in", "out"], Flow, bytes], None]
+"""Shown every message that comes in or goes out, while it is set (`-d net`)."""
+
+Event = Callable[[str, Hop, str], None]
+"""Told of what an administrator may want to read: the event's name, the far end, details."""
+
+
+class Network(Protocol):
+    """The ways out of, and the doors into, one server: `Flows`, or a `MemoryHost` in tests.
+
+    `receive` and `on_failed` are set before `run`. `on_failed` is called in a
+    turn of its own, never from within `send` or `to`.
+    """
+
+    receive: Receiver
+    on_failed: FlowFailed
+
+    @property
+    def listening(self) -> Sequence[Hop]:
+        """Where we listen, with the real ports, in the order the listeners were added."""
+
+    def to(self, hop: Hop, near: Flow | None = None) -> Flow:
+        """The flow to `hop`, at once: an open one, or one that is being opened.
+
+        `near` is preferred: the flow itself when its far end is that hop, else
+        the same socket of ours. Raises Unreachable when no listener fits.
+        """
+
+    def known(self, hop: Hop) -> Flow | None:
+        """The open flow to `hop`, when there is a connection; None: `to` would have to open one."""
+
+    def is_ours(self, host: str, port: int | None) -> bool:
+        """Whether this host and port name one of our listeners."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listens until cancelled; started when the first message may come."""
+
+
+def unheard(data: bytes, flow: Flow) -> None:
+    """The receiver before the server has set its own: what comes is dropped."""
+
+
+def untold(flow: Flow) -> None:
+    """The `on_failed` before the server has set its own."""
+
+
+class Later:
+    """Calls things in a later turn, in order: what `send` must not do itself."""
+
+    __slots__ = ("_due", "_lot")
+
+    def __init__(self) -> None:
+        self._due: deque[Callable[[], None]] = deque()
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Has `function` called in a later turn of `run`."""
+        self._due.append(function)
+        self._lot.unpark()
+
+    async def run(self) -> None:
+        """Calls what is due, one turn's worth at a time, until cancelled."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            if not self._due:
+                await self._lot.park()
+            for _ in range(len(self._due)):
+                self._due.popleft()()
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """A bounded cache that forgets what was not used lately, in constant time.
+
+    Two generations: when the young one is full it becomes the old one, and
+    what was in the old one and not asked for since is forgotten. So at least
+    the `size` last used entries are known, and at most twice as many.
+    """
+
+    __slots__ = ("_old", "_young", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: K) -> V | None:
+        """The value kept for `key`, or None."""
+        value = self._young.get(key)
+        if value is None:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keeps `value` for `key`, in place of what was there."""
+        if len(self._young) >= self.size:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+    def drop(self, key: K) -> None:
+        """Forgets `key`."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._young.clear()
+        self._old.clear()

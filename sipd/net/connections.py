@@ -1,0 +1,103 @@
+"""Every stream connection of the server: by far end, counted per source and in all (§18, T58)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sipd.net.base import untold
+from sipd.net.stream import PATIENCE, Patience, StreamFlow
+
+if TYPE_CHECKING:
+    from sipd.hop import Hop
+    from sipd.net.base import Event, FlowFailed, Tap
+
+
+class Room(NamedTuple):
+    """How many connections there may be (T58)."""
+
+    total: int = 10_000
+    per_source: int = 100  # accepted ones from one address, without those that are pinned
+
+
+ROOM: Final = Room()
+"""The room when nothing else is said."""
+
+
+def _unsaid(event: str, remote: Hop, detail: str) -> None:
+    """The `on_event` before somebody wants to know."""
+
+
+class Connections:
+    """Who is connected. A connection is used for what goes to its far end, whoever opened it (§18.1.1)."""
+
+    def __init__(self, room: Room = ROOM, patience: Patience = PATIENCE) -> None:
+        self.room = room
+        self.patience = patience
+        self.on_failed: FlowFailed = untold
+        self.on_event: Event = _unsaid
+        self.tap: Tap | None = None
+        self.dropped = 0  # messages that a closed or slow connection did not take
+        self.refused = 0  # connections that were one too many
+        self._open: set[StreamFlow] = set()
+        self._by_remote: dict[Hop, StreamFlow] = {}
+        self._per_source: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further connection may be opened."""
+        return len(self._open) >= self.room.total
+
+    def admits(self, source: str) -> bool:
+        """Whether one more connection from this address may be accepted; counts those that may not."""
+        admitted = not self.is_full and self._per_source[source] < self.room.per_source
+        if not admitted:
+            self.refused += 1
+        return admitted
+
+    def find(self, remote: Hop) -> StreamFlow | None:
+        """The connection to use for what goes to `remote`."""
+        flow = self._by_remote.get(remote)
+        return None if flow is None or flow.closed else flow
+
+    def enter(self, flow: StreamFlow, *, accepted: bool) -> None:
+        """Takes in a new connection."""
+        self._open.add(flow)
+        self._by_remote[flow.remote] = flow
+        flow.was_accepted = accepted
+        if accepted:
+            self._count(flow)
+
+    def half_closed(self, flow: StreamFlow) -> None:
+        """Sends no more requests there: the peer says nothing more."""
+        if self._by_remote.get(flow.remote) is flow:
+            del self._by_remote[flow.remote]
+
+    def pinned(self, flow: StreamFlow) -> None:
+        """Leaves a connection with a live binding out of its source's count, or takes it in again."""
+        if flow.is_pinned:
+            self._uncount(flow)
+        elif flow in self._open and flow.was_accepted:
+            self._count(flow)
+
+    def ended(self, flow: StreamFlow, why: str) -> None:
+        """Forgets a connection and tells that it is gone."""
+        self.half_closed(flow)
+        self._uncount(flow)
+        self._open.discard(flow)
+        self.on_event("connection_closed", flow.remote, why)
+        self.on_failed(flow)
+
+    def _count(self, flow: StreamFlow) -> None:
+        flow.is_counted = True
+        self._per_source[flow.remote.host] += 1
+
+    def _uncount(self, flow: StreamFlow) -> None:
+        if flow.is_counted:
+            flow.is_counted = False
+            self._per_source[flow.remote.host] -= 1
+            if not self._per_source[flow.remote.host]:
+                del self._per_source[flow.remote.host]

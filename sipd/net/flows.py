@@ -1,0 +1,179 @@
+"""Every socket of the server behind one face: what dispatch, branches and startup use (§18)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sipd.errors import SetupError
+from sipd.net.addresses import NOT_YET, WILDCARDS, Unreachable, family_of, source_toward
+from sipd.net.base import Later, Recent, unheard, untold
+from sipd.net.connections import ROOM, Connections, Room
+from sipd.net.listener import StreamListener
+from sipd.net.places import Places
+from sipd.net.stream import PATIENCE, Patience, StreamFlow
+from sipd.net.udp import UdpFlow, UdpListener
+
+if TYPE_CHECKING:
+    from sipd.hop import Flow, Hop
+    from sipd.net.base import Event, FlowFailed, Receiver, Tap
+
+Listener = UdpListener | StreamListener
+
+TRANSPORTS: Final[dict[str, type[UdpListener] | type[StreamListener]]] = {"UDP": UdpListener, "TCP": StreamListener}
+"""A row per transport that can be listened on; its default port is in `sipd.hop`."""
+
+REFRESH: Final = 60.0
+"""Seconds between looks at which addresses the machine has."""
+
+MAX_ROUTES: Final = 4096
+
+
+class Flows:
+    """All listeners, all connections: a `sipd.net.base.Network` on real sockets.
+
+    Set `receive`, `on_failed` and, if wanted, `on_event` before `run`; `tap`
+    at any time.
+    """
+
+    def __init__(self, receive: Receiver = unheard, *, room: Room = ROOM, patience: Patience = PATIENCE) -> None:
+        self.receive = receive
+        self.on_failed: FlowFailed = untold
+        self.connections = Connections(room, patience)
+        self.connections.on_failed = self._tell
+        self._listeners: list[Listener] = []
+        self._places = Places()
+        self._later = Later()
+        self._routes: Recent[tuple[str, str], Listener] = Recent(MAX_ROUTES)
+        self._tap: Tap | None = None
+
+    @property
+    def listening(self) -> list[Hop]:
+        """Where we listen, with the real ports, in the order the listeners were added."""
+        return [listener.hop for listener in self._listeners]
+
+    @property
+    def tap(self) -> Tap | None:
+        """Is shown every message in and out while it is set (`-d net`)."""
+        return self._tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._tap = self.connections.tap = tap
+        for listener in self._listeners:
+            if isinstance(listener, UdpListener):
+                listener.tap = tap
+
+    @property
+    def on_event(self) -> Event:
+        """Is told of connections closed or refused, and of descriptors used up."""
+        return self.connections.on_event
+
+    @on_event.setter
+    def on_event(self, on_event: Event) -> None:
+        self.connections.on_event = on_event
+
+    def listen(self, hop: Hop, sent_by_host: str | None = None) -> Hop:
+        """Opens a listener there; returns the Hop with its real port. Raises SetupError (T102)."""
+        make = TRANSPORTS.get(hop.transport)
+        if make is None:
+            reason = "is not in this version" if hop.transport in NOT_YET else "is no transport known here"
+            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp or tcp")
+        listener = make(hop, sent_by_host=sent_by_host)
+        listener.bind()
+        self.add_listener(listener)
+        return listener.hop
+
+    def add_listener(self, listener: Listener) -> None:
+        """Takes in a listener that is bound; to be called before `run`."""
+        self._listeners.append(listener)
+        self._places.add(listener.hop)
+        if listener.sent_by_host is not None:
+            self._places.add_name(listener.sent_by_host)
+        if isinstance(listener, UdpListener):
+            listener.tap = self._tap
+            listener.on_failed = self._tell
+        else:
+            listener.connections = self.connections
+
+    def add_name(self, host: str) -> None:
+        """Says that a host name means us, at every port we listen on."""
+        self._places.add_name(host)
+
+    def is_ours(self, host: str, port: int | None) -> bool:
+        """Whether this host and port (5060 when None) name one of our listeners."""
+        return self._places.is_ours(host, port)
+
+    def to(self, hop: Hop, near: Flow | None = None) -> Flow:
+        """The flow to `hop`, at once; see `Network.to`. Raises Unreachable."""
+        if near is not None and near.remote == hop and not near.closed:
+            return near
+        if hop.transport != "UDP":
+            open_flow = self.connections.find(hop)
+            if open_flow is not None:
+                return open_flow
+        elif type(near) is UdpFlow and near.listener.family == family_of(hop.host) and not near.closed:
+            return near.listener.flow_to(hop.host, hop.port)
+        return self._listener_toward(hop, near).flow_to(hop.host, hop.port)
+
+    def known(self, hop: Hop) -> Flow | None:
+        """The open connection to `hop`, if there is one."""
+        return self.connections.find(hop)
+
+    def _listener_toward(self, hop: Hop, near: Flow | None) -> Listener:
+        """The listener to send from: that of `near`'s address, else the one the system would choose."""
+        family = family_of(hop.host)
+        fitting = [
+            listener
+            for listener in self._listeners
+            if listener.hop.transport == hop.transport and listener.family == family and not listener.closed
+        ]
+        if not fitting:
+            raise Unreachable(f"No {hop.transport} Listener")
+        if len(fitting) == 1:
+            return fitting[0]
+        wanted = near.host if isinstance(near, UdpFlow | StreamFlow) else None
+        for listener in fitting:
+            if listener.hop.host == wanted:
+                return listener
+        return self._usual_listener(hop, fitting)
+
+    def _usual_listener(self, hop: Hop, fitting: list[Listener]) -> Listener:
+        listener = self._routes.get((hop.transport, hop.host))
+        if listener is None or listener.closed:
+            source = source_toward(hop.host)
+            by_host = {listener.hop.host: listener for listener in reversed(fitting)}
+            wildcard = next((listener for listener in fitting if listener.hop.host in WILDCARDS), fitting[0])
+            listener = by_host.get(source or "", wildcard)
+            self._routes.put((hop.transport, hop.host), listener)
+        return listener
+
+    def _tell(self, flow: Flow) -> None:
+        self._later.call(lambda: self.on_failed(flow))
+
+    def gauges(self) -> dict[str, int]:
+        """Counts for the metrics, by name."""
+        udp = [listener for listener in self._listeners if isinstance(listener, UdpListener)]
+        return {
+            "connections": len(self.connections),
+            "connections_refused": self.connections.refused,
+            "sends_dropped": self.connections.dropped + sum(listener.dropped for listener in udp),
+            "sends_failed": sum(listener.failures for listener in udp),
+            "datagrams_lost_in_kernel": sum(listener.lost_in_kernel() for listener in udp),
+        }
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listens until cancelled; a listener that fails ends it with its exception."""
+        async with trio.open_nursery() as nursery:  # the listeners; with them every connection
+            nursery.start_soon(self._later.run)
+            nursery.start_soon(self._refresh)
+            for listener in self._listeners:
+                listener.receive = self.receive
+                await nursery.start(listener.run)
+            task_status.started()
+
+    async def _refresh(self) -> None:
+        while True:
+            await trio.sleep(REFRESH)
+            self._places.refresh()

@@ -1,0 +1,286 @@
+"""One stream connection: a Flow that never waits, and the task that reads it (§18.3, RFC 5626 §3.5.1).
+
+The byte stream is any Trio stream, so TLS and WebSocket need their own
+opening only. What it costs to be slow is bounded in bytes and in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import trio
+
+from sipd.message import PING, Framer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sipd.hop import Hop
+    from sipd.net.base import Receiver, Tap
+
+PONG: Final = b"\r\n"
+"""The answer to a PING, the keep-alive of streams (RFC 5626 §4.4.1)."""
+
+READ_SIZE: Final = 16384
+"""Bytes read at once: a turn has no more messages than fit in here."""
+
+PIECE: Final = 65536
+"""Bytes handed to a slow connection at once."""
+
+MAX_WAITING: Final = 262144
+"""Bytes kept for a peer that does not read; with more it is closed."""
+
+
+class Patience(NamedTuple):
+    """Seconds a peer may take (T27)."""
+
+    connect: float = 10.0
+    head: float = 10.0  # from the first byte of a message to the end of its head
+    message: float = 32.0  # from the first byte of a message to its last
+    idle: float = 900.0  # between messages; keep-alives come up to 840 s apart (RFC 5626 §4.4.1)
+    stuck: float = 32.0  # until PIECE bytes are taken
+    half_closed: float = 32.0  # for our answers, after the peer has said its last (64*T1)
+    goodbye: float = 1.0  # for the peer to read why we close
+
+
+PATIENCE: Final = Patience()
+"""The patience when nothing else is said."""
+
+
+class Owner(Protocol):
+    """What a connection tells, and where it looks what is wanted of it."""
+
+    tap: Tap | None
+    patience: Patience
+    dropped: int
+
+    def ended(self, flow: StreamFlow, why: str) -> None:
+        """The connection is over; called once, not from within `send`."""
+
+    def half_closed(self, flow: StreamFlow) -> None:
+        """The peer will send nothing more: no request of ours should go there."""
+
+    def pinned(self, flow: StreamFlow) -> None:
+        """`flow.is_pinned` has changed."""
+
+
+class StreamFlow:
+    """The way to one peer over one connection, open or being opened.
+
+    While it is being opened it keeps what it is given. `close` is for those
+    who want the connection gone.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_drained",
+        "_nursery",
+        "_owner",
+        "_partial_since",
+        "_pending",
+        "_stream",
+        "_write_now",
+        "heard",
+        "host",
+        "is_counted",
+        "is_pinned",
+        "remote",
+        "scope",
+        "sent_by",
+        "was_accepted",
+        "why",
+    )
+
+    reliable: Final = True
+
+    def __init__(self, remote: Hop, sent_by: str, host: str, owner: Owner) -> None:
+        self.remote = remote
+        self.sent_by = sent_by
+        self.host = host  # of our listener
+        self.heard = False  # a message has come over it
+        self.was_accepted = False  # opened by the peer
+        self.is_counted = False  # among the connections of its source
+        self.is_pinned = False  # a live binding came over it
+        self.scope = trio.CancelScope()  # the connection's life, from connect to close
+        self.why = ""
+        self._owner = owner
+        self._closed = False
+        self._pending = bytearray()
+        self._partial_since: float | None = None  # when the message at hand began
+        self._drained: trio.Event | None = None  # set when nothing waits any more
+        self._stream: trio.abc.Stream | None = None
+        self._nursery: trio.Nursery | None = None
+        self._write_now: Callable[[bytes], int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<StreamFlow {self.remote}{' ' + self.why if self._closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent here any more."""
+        return self._closed
+
+    def send(self, data: bytes) -> None:
+        """Sends now what the kernel takes; keeps the rest, or closes when the peer has left too much unread."""
+        if self._closed:
+            self._owner.dropped += 1
+            return
+        if self._owner.tap is not None:
+            self._owner.tap("out", self, data)
+        if self._write_now is not None and not self._pending:
+            try:
+                taken = self._write_now(data)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                self.close("reset")
+                return
+            if taken == len(data):
+                return
+            data = data[taken:]
+        self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        if len(self._pending) + len(data) > MAX_WAITING:
+            self._owner.dropped += 1
+            self.close("slow_client")
+            return
+        idle = not self._pending
+        self._pending += data
+        if idle and self._nursery is not None:
+            self._nursery.start_soon(self._write)
+
+    def close(self, why: str = "closed") -> None:
+        """Ends the connection at once; what is not sent yet is lost."""
+        if not self._closed:
+            self._closed = True
+            self.why = why
+            self.scope.cancel()
+
+    def pin(self, pinned: bool = True) -> None:
+        """Says that a live binding came over this connection: it may idle, and does not count per source (T27, T58)."""
+        if pinned != self.is_pinned:
+            self.is_pinned = pinned
+            self._owner.pinned(self)
+            if self._partial_since is None:
+                self._wait_at_most(None)
+
+    def _wait_at_most(self, partial_since: float | None, *, in_body: bool = False) -> None:
+        """Sets the time at which the peer has been too slow (T27)."""
+        patience, self._partial_since = self._owner.patience, partial_since
+        if partial_since is not None:
+            self.scope.deadline = partial_since + (patience.message if in_body else patience.head)
+        else:
+            self.scope.deadline = float("inf") if self.is_pinned else trio.current_time() + patience.idle
+
+    async def converse(
+        self, opening: Callable[[], Awaitable[tuple[trio.abc.Stream, Callable[[bytes], int] | None]]], receive: Receiver
+    ) -> None:
+        """Opens the stream, then reads it to its end; `opening` gives it, with a plain `send` if it has one.
+
+        Raises nothing of what a peer or the network can do.
+        """
+        try:
+            with self.scope:
+                self.scope.deadline = trio.current_time() + self._owner.patience.connect
+                self._stream, self._write_now = await opening()
+                async with trio.open_nursery() as nursery:  # the reader, and a writer while something waits
+                    self._opened(nursery)
+                    why = await self._read(self._stream, receive)
+                    self.scope.deadline = float("inf")
+                    await self._say_goodbye(self._stream, why)
+                    self.close(why)
+            if not self._closed:  # a deadline has passed
+                self.close(self._what_took_too_long())
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.close("no_connection")
+        finally:
+            self.close("shutdown")
+            self._owner.ended(self, self.why)
+            if self._stream is not None:
+                await trio.aclose_forcefully(self._stream)
+
+    def _what_took_too_long(self) -> str:
+        if self._stream is None:
+            return "no_connection"
+        return "idle" if self._partial_since is None else "slow_client"
+
+    def _opened(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        if self._pending:
+            nursery.start_soon(self._write)
+
+    async def _read(self, stream: trio.abc.Stream, receive: Receiver) -> str:
+        """Gives each message to `receive`; returns why there are no more."""
+        framer = Framer()
+        since: float | None = None
+        while True:
+            self._wait_at_most(since, in_body=framer.in_body)
+            try:
+                data = await stream.receive_some(READ_SIZE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return "reset"
+            if not data:
+                return "ended"
+            items = framer.feed(bytes(data))
+            for item in items:
+                self._received(item, receive)
+                if self._closed:
+                    return self.why
+            if framer.broken:
+                return "bad_framing"
+            if not framer.partial:
+                since = None
+            elif items or since is None:
+                since = trio.current_time()
+
+    def _received(self, item: bytes, receive: Receiver) -> None:
+        if item == PING:
+            self.send(PONG)
+            return
+        self.heard = True
+        if self._owner.tap is not None:
+            self._owner.tap("in", self, item)
+        receive(item, self)
+
+    async def _write(self) -> None:
+        """Sends what waits, as the peer takes it."""
+        assert self._stream is not None
+        try:
+            while self._pending:
+                piece = bytes(self._pending[:PIECE])
+                with trio.move_on_after(self._owner.patience.stuck) as patience:
+                    await self._stream.send_all(piece)
+                if patience.cancelled_caught:
+                    self.close("slow_client")
+                    return
+                del self._pending[: len(piece)]
+            if self._drained is not None:
+                self._drained.set()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.close("reset")
+
+    async def _say_goodbye(self, stream: trio.abc.Stream, why: str) -> None:
+        """Lets our last answers reach the peer: a half close waits for them, bad framing has just been answered."""
+        patience = self._owner.patience
+        if why == "ended" and self.heard:
+            self._owner.half_closed(self)
+            with trio.move_on_after(patience.half_closed):
+                await trio.sleep_forever()
+        elif why == "bad_framing":
+            if self._pending:
+                self._drained = trio.Event()
+                await self._drained.wait()  # the writer has its own limit
+            await _see_off(stream, patience.goodbye)
+
+
+async def _see_off(stream: trio.abc.Stream, seconds: float) -> None:
+    """Says that we say no more, and reads on for a while: closing with bytes unread would destroy our answer."""
+    with trio.move_on_after(seconds):
+        try:
+            if isinstance(stream, trio.abc.HalfCloseableStream):
+                await stream.send_eof()
+            while await stream.receive_some(READ_SIZE):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return

@@ -1,0 +1,184 @@
+"""Rows of the configuration database as the server sees them, and changes of them.
+
+All are immutable. Times are wall-clock seconds since 1970 (float), q values
+thousandths (0..1000), an address-of-record is `user@domain` in its canonical
+form: user part unescaped once, domain in lower case and without a final dot.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Level = Literal["never", "requested", "required"]
+Action = Literal["proxy", "redirect"]
+ScriptKind = Literal["cpl", "cgi"]
+
+
+class User(NamedTuple):
+    """Who may register and call here. Secrets are HA1 hashes, never the password (RFC 7616 §3.4.2)."""
+
+    aor: str
+    realm: str
+    ha1_md5: str = ""  # H(user:realm:password), lower-case hex
+    ha1_md5_full: str = ""  # H(user@domain:realm:password): some phones send this name
+    ha1_sha256: str = ""
+    ha1_sha256_full: str = ""
+    level: Level = "required"
+    role: Literal["regular", "administrator"] = "regular"
+    gateway_class: str = ""
+    full_name: str = ""
+
+
+class Binding(NamedTuple):
+    """One contact of an address-of-record (RFC 3261 §10.3)."""
+
+    aor: str
+    uri: str  # as the phone wrote it
+    q: int = 1000
+    expires_at: float = 0.0
+    call_id: str = ""
+    cseq: int = 0
+    action: Action = "proxy"
+    path: tuple[str, ...] = ()
+    received: str = ""  # str(Hop) of the REGISTER's source; empty: route by the URI
+    user_agent: str = ""
+    instance: str = ""  # +sip.instance (RFC 5626), without quotes
+    reg_id: int = 0  # 0: none
+    params: str = ""  # further Contact parameters, given back in the 200 (`;methods="…"`)
+
+
+class Script(NamedTuple):
+    """A user's stored script: at most one of a kind (draft-lennox-sip-reg-payload-01)."""
+
+    aor: str
+    kind: ScriptKind
+    text: bytes
+    media_type: str
+    modified: float
+    modified_by: str = ""
+    version: int = 1
+    enabled: bool = True
+
+
+class Settings(NamedTuple):
+    """One row of the server configuration; the row is chosen by `-S`."""
+
+    name: str = "default"
+    listen: str = "udp:0.0.0.0:5060 tcp:0.0.0.0:5060"  # space-separated transport:address:port
+    host_name: str = ""  # what we call ourselves where a socket has no address; empty: detected
+    root: str = ""  # directory the server changes to; empty: stays
+    debug: str = ""  # categories as of -d, space-separated
+    auth: Literal["digest", "none"] = "digest"
+    digest_algorithms: str = "SHA-256 MD5"  # most preferred first (RFC 8760)
+    digest_uri_check: Literal["host", "strict", "off"] = "host"
+    nonce_life: int = 300  # seconds
+    mode: Literal["proxy", "redirect"] = "proxy"
+    record_route: bool = True
+    unknown_callee: Literal["hide", "404"] = "404"
+    default_expires: int = 3600
+    min_expires: int = 60
+    max_expires: int = 7200
+    max_contacts: int = 20
+    max_script: int = 65536  # bytes
+    stagger: float = 30.0  # seconds before the next q group joins
+    timer_c: float = 185.0  # seconds an INVITE branch may ring (§16.6 step 11: over 3 minutes)
+    max_transactions: int = 20000
+    traces: int = 1000  # calls kept for explain
+    script_operations: str = "all"  # CPL operations allowed: all, or names (RFC 3880 §13)
+
+
+class PutBinding(NamedTuple):
+    """Store this binding; one with the same address-of-record and URI is replaced."""
+
+    binding: Binding
+
+
+class DropBinding(NamedTuple):
+    """Remove one binding; nothing happens when there is none."""
+
+    aor: str
+    uri: str
+
+
+class PutScript(NamedTuple):
+    """Store this script in place of the user's other one of its kind; the store counts the version."""
+
+    script: Script
+
+
+class DropScript(NamedTuple):
+    """Remove a script; a no-op when there is none."""
+
+    aor: str
+    kind: ScriptKind
+
+
+class PutUser(NamedTuple):
+    """Add this user, or replace the one of that address-of-record."""
+
+    user: User
+
+
+class DropUser(NamedTuple):
+    """Remove a user with his bindings, scripts and delegates."""
+
+    aor: str
+
+
+class PutDomain(NamedTuple):
+    """Make `name` a local domain; `canonical` is the domain its users are stored under (itself mostly)."""
+
+    name: str
+    canonical: str
+
+
+class DropDomain(NamedTuple):
+    """No longer a local domain."""
+
+    name: str
+
+
+class PutDelegate(NamedTuple):
+    """Let `delegate` register for `aor` (third-party registration, §10.2)."""
+
+    aor: str
+    delegate: str
+
+
+class DropDelegate(NamedTuple):
+    """Take that permission back."""
+
+    aor: str
+    delegate: str
+
+
+class PutSettings(NamedTuple):
+    """Store a server's settings row, by its name."""
+
+    settings: Settings
+
+
+class AddScriptLog(NamedTuple):
+    """One line a script wrote to its owner's log (RFC 3880 §7.2)."""
+
+    aor: str
+    at: float
+    name: str
+    comment: str
+
+
+Change = (
+    PutBinding
+    | DropBinding
+    | PutScript
+    | DropScript
+    | PutUser
+    | DropUser
+    | PutDomain
+    | DropDomain
+    | PutDelegate
+    | DropDelegate
+    | PutSettings
+    | AddScriptLog
+)
+"""What a Store can be asked to do; a sequence of them is carried out whole or not at all."""

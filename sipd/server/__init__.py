@@ -1,0 +1,1 @@
+"""Floor 4: carries decisions out. Dispatch, calls, forks, branches, the clock."""

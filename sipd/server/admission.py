@@ -1,0 +1,43 @@
+"""What decisions marked: nonces spent, log-ins failed, calls challenged; and how long a guesser waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.decision import Challenged, LogInFailed, NonceUsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sipd.core.decision import Mark
+    from sipd.guard import Guard
+    from sipd.log import EventLog
+
+GUESSERS_WAIT: Final = 1.0
+"""Seconds before one who failed too often hears his next challenge (T117)."""
+
+
+class Admission:
+    """Keeps the books that `decide` may only read."""
+
+    __slots__ = ("_log", "guard")
+
+    def __init__(self, guard: Guard, log: EventLog) -> None:
+        self.guard = guard
+        self._log = log
+
+    def apply(self, marks: Iterable[Mark], now: float) -> float:
+        """Carry out the marks of one decision, in the same turn; gives the seconds its answer should wait."""
+        wait = 0.0
+        for mark in marks:
+            match mark:
+                case NonceUsed():
+                    self.guard.nonces.mark(mark.nonce, mark.count, now)
+                case Challenged():
+                    self.guard.challenged.add(mark.call_id, now)
+                case LogInFailed():
+                    count = self.guard.failures.add(mark.username, mark.source, now)
+                    self._log.event("login_failed", source=mark.source, username=mark.username, n=count)
+                    if self.guard.failures.too_many(mark.username, mark.source):
+                        wait = GUESSERS_WAIT
+        return wait

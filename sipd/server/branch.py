@@ -1,0 +1,246 @@
+"""One target of a call: its hops in turn, Timer C, CANCEL (RFC 3261 §16.6 to §16.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
+from sipd.errors import SipError
+from sipd.hop import RELIABLE
+from sipd.message import parse_address
+from sipd.server.answer import answer, local_response
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipd.hop import Hop, Target
+    from sipd.message import Response, Uri
+    from sipd.server.house import House
+    from sipd.server.node import CallView, Parent
+    from sipd.transaction import ClientTransaction, Handle, ServerTransaction
+
+
+class Branch:
+    """One target. Its attempts are client transactions, one per hop; the parent sees one final response."""
+
+    __slots__ = (
+        "_call",
+        "_client",
+        "_ended",
+        "_hops",
+        "_parent",
+        "_rang_out",
+        "_ringing_until",
+        "_timer",
+        "cancelled",
+        "final",
+        "target",
+    )
+
+    def __init__(self, call: CallView, parent: Parent, target: Target) -> None:
+        self._call = call
+        self._parent = parent
+        self.target = target
+        self.final: Response | None = None
+        self.cancelled = False
+        self._client: ClientTransaction | None = None
+        self._hops: list[Hop] | None = None
+        self._timer: Handle | None = None
+        self._ringing_until = 0.0
+        self._rang_out = False  # Timer C has struck
+        self._ended: trio.Event | None = None
+
+    def start(self) -> None:
+        """Send the request at once where the way is known; else its task finds the way first."""
+        call = self._call
+        if not call.admit(self):
+            self._finish(self._local(440, "Max-Breadth Exceeded"))
+            return
+        hops = self._known_hops()
+        if hops is not None:
+            self._hops = hops[::-1]
+            self._try_next(500)
+        if self.final is None and (hops is None or call.supervised):
+            self._ended = trio.Event()
+            call.spawn(self.run)
+
+    async def run(self) -> None:
+        """The branch's task: find the hops where they take finding, and live until the final response."""
+        if self._hops is None:
+            try:
+                hops = await self._call.house.resolver.find(self._way())
+            except SipError as fault:
+                self._call.trace.append(Step("branch", self.target.uri.text, f"no way there: {fault.text}"))
+                if self.final is None:
+                    self._finish(self._local(500, "No Way To The Next Hop"))
+                return
+            if self.final is None:
+                self._hops = hops[::-1]
+                self._try_next(500)
+        if self.final is None and self._ended is not None:
+            await self._ended.wait()
+
+    def cancel(self) -> None:
+        """Ask the phone to stop ringing; its final response is still awaited (§9.1)."""
+        if self.cancelled or self.final is not None or self._call.request.method != "INVITE":
+            return
+        self.cancelled = True
+        if self._client is None:
+            self._finish(self._local(487))
+            return
+        self._disarm()
+        self._call.house.transactions.cancel(self._client)
+
+    # --- what the client transaction tells -------------------------------------------------
+
+    def response(self, client: ClientTransaction, response: Response) -> None:
+        """A response came for an attempt of ours."""
+        status = response.status
+        if status < 200:
+            if self.final is None and client is self._client:
+                self._provisional(status, response)
+        elif self.final is not None or client is not self._client:
+            if status < 300:  # a second 2xx: another phone behind that hop answered too (§16.7 step 5)
+                self._parent.receive(self, returned_copy(response))
+        elif status != 503 or self.cancelled or not self._try_next(500):
+            self._finish(self._read(response))
+
+    def timed_out(self, client: ClientTransaction) -> None:
+        """No answer from that hop."""
+        if client is self._client and self.final is None and (self.cancelled or not self._try_next(408)):
+            self._finish(self._local(487 if self.cancelled and not self._rang_out else 408))
+
+    def transport_failed(self, client: ClientTransaction) -> None:
+        """That hop could not be reached: as a 503 from it (§16.9), which upstream is a 500."""
+        if client is self._client and self.final is None and (self.cancelled or not self._try_next(500)):
+            self._finish(self._local(500, "Next Hop Unreachable"))
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _provisional(self, status: int, response: Response) -> None:
+        if self._call.request.method == "INVITE" and not self.cancelled:
+            house = self._call.house
+            self._ringing_until = house.now() + house.tables.settings.timer_c
+            if self._timer is None:
+                self._arm(house.tables.settings.timer_c, self._timer_c)
+        if status > 100:
+            self._parent.receive(self, returned_copy(response))
+
+    def _read(self, response: Response) -> Response:
+        """A 503 speaks of that next hop, not of us: the caller hears 500 (§16.7 step 6)."""
+        if response.status == 503:
+            return self._local(500, "Next Hop Unavailable")
+        return returned_copy(response)
+
+    def _way(self) -> Uri:
+        """The URI that says where to send: first Route, else the Request-URI (§16.6 step 7)."""
+        if self.target.path:
+            return parse_address(self.target.path[0]).uri
+        route = self._call.request.routes
+        return route[0].uri if route else self.target.uri
+
+    def _known_hops(self) -> list[Hop] | None:
+        """Hops without waiting: where the phone came from, a numeric or lately found address."""
+        target, house = self.target, self._call.house
+        back = target.received
+        if (
+            back is not None
+            and not target.path
+            and (back.transport not in RELIABLE or house.network.known(back) is not None)
+        ):
+            return [back]
+        try:
+            return house.resolver.now(self._way())
+        except SipError:
+            return []
+
+    def _try_next(self, otherwise: int) -> bool:
+        """Send to the next hop; False when none is left (then an unsent request ends with `otherwise`)."""
+        call = self._call
+        house = call.house
+        while self._hops:
+            hop = self._hops.pop()
+            try:
+                flow = house.network.to(hop, call.flow)
+            except SipError:  # no listener of that transport or family: as if it could not be reached
+                continue
+            branch = f"{COOKIE}{house.ids.fresh()}.{call.loop_mark()}"
+            passage = Passage(
+                self.target,
+                branch,
+                flow.sent_by,
+                hop.transport,
+                call.flow.sent_by,
+                call.flow.remote.transport,
+                house.tables.settings.record_route,
+                house.seal,
+            )
+            data = forwarded_copy(call.request, passage)
+            house.counters.calls += 1
+            self._client = house.transactions.open_client(data, branch, call.request.method, flow, self)
+            return True
+        if self._client is None and self.final is None:
+            self._finish(self._local(otherwise, "No Way To The Next Hop"))
+            return True
+        return False
+
+    def _arm(self, seconds: float, function: Callable[[], None]) -> None:
+        self._disarm()
+        deadlines = self._call.house.transactions.deadlines
+        self._timer = deadlines.call_at(self._call.house.now() + seconds, function)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _timer_c(self) -> None:
+        self._timer = None
+        left = self._ringing_until - self._call.house.now()
+        if left > 0.001:
+            self._arm(left, self._timer_c)
+        else:
+            self._call.trace.append(Step("branch", self.target.uri.text, "rang too long: cancelled"))
+            self._rang_out = True
+            self.cancel()
+
+    def _local(self, status: int, reason: str = "") -> Response:
+        return local_response(self._call.house.seal, self._call.request, status, reason)
+
+    def _finish(self, final: Response) -> None:
+        self.final = final
+        self._disarm()
+        self._call.trace.append(Step("branch", self.target.uri.text, f"{final.status}"))
+        self._parent.receive(self, final)
+        self._call.branch_ended()
+        if self._ended is not None:
+            self._ended.set()
+
+    def release(self, late: LateAnswers) -> None:
+        """The call is over: leave only a thin link for late 2xx."""
+        if self._client is not None and self._client.user is not None:
+            self._client.user = late
+
+
+class LateAnswers:
+    """What stays of a call that is over: 2xx that come late still reach the caller (§16.7 step 10)."""
+
+    __slots__ = ("_house", "_server")
+
+    def __init__(self, house: House, server: ServerTransaction) -> None:
+        self._house = house
+        self._server = server
+
+    def response(self, client: ClientTransaction, response: Response) -> None:
+        """Pass a 2xx on; all else was settled before."""
+        if 200 <= response.status < 300:
+            answer(self._house, self._server, returned_copy(response))
+
+    def timed_out(self, client: ClientTransaction) -> None:
+        """Nothing to do: the call is over."""
+
+    def transport_failed(self, client: ClientTransaction) -> None:
+        """Nothing to do: the call is over."""

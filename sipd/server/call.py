@@ -1,0 +1,217 @@
+"""A request that is not answered on the spot: a server transaction over a tree of Search, Fork and Branch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sipd.core.checks import loop_mark
+from sipd.core.decision import Proxy
+from sipd.core.routes import local_domain
+from sipd.server.answer import answer, local_response
+from sipd.server.branch import Branch, LateAnswers
+from sipd.server.door import guarded_task
+from sipd.server.registration import commit
+from sipd.server.search import Search
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sipd.core.decision import Commit, Decision
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Missing
+    from sipd.hop import Flow, Target
+    from sipd.message import Request, Response
+    from sipd.server.house import House
+    from sipd.server.node import Node, Parent
+    from sipd.trace import Trace
+    from sipd.transaction import ServerTransaction
+
+MOST_BRANCHES: Final = 60
+"""Branches one request may have (RFC 5393 §5: the default Max-Breadth)."""
+
+
+class Call:
+    """One request under way. It ends when its final response is sent and its last branch has ended."""
+
+    __slots__ = (
+        "_answered",
+        "_branches",
+        "_inquiry",
+        "_live",
+        "_loop_mark",
+        "_nursery",
+        "_over",
+        "_root",
+        "_status",
+        "_waiting",
+        "flow",
+        "house",
+        "request",
+        "server",
+        "supervised",
+        "trace",
+    )
+
+    def __init__(self, house: House, server: ServerTransaction, inquiry: Inquiry, flow: Flow) -> None:
+        self.house = house
+        self.server = server
+        self.flow = flow
+        self.request: Request = inquiry.request
+        self.trace: Trace = inquiry.trace
+        self.supervised = True
+        self._inquiry = inquiry
+        self._answered = False
+        self._status = 0
+        self._live = 0
+        self._branches: list[Branch] = []
+        self._root: Node | None = None
+        self._nursery: trio.Nursery | None = None
+        self._over: trio.Event | None = None
+        self._waiting: list[Callable[[], Awaitable[None]]] = []
+        self._loop_mark = ""
+        server.user = self
+
+    def begin(self, decision: Decision | Missing) -> None:
+        """Carry out what policy decided; or load the row it missed and ask again."""
+        if type(decision) is Proxy and decision.quick:  # no search, no fork: a branch under the call
+            self.supervised = False
+            self._root = Branch(self, self, decision.targets[0])
+            self._root.start()
+            return
+        search = Search(self, self, self._inquiry)
+        self._root = search
+        self._over = trio.Event()
+        if isinstance(decision, Exception):
+            search.load(decision)
+        else:
+            search.carry_out(decision)
+        if self._over is not None and not self._over.is_set():
+            self.house.start_task(self._run)
+
+    async def _run(self) -> None:
+        """The call's own task: its nursery lives until the last branch has ended."""
+        if self._over is None or self._over.is_set():
+            return
+        async with trio.open_nursery() as nursery:  # bounds every branch, script and search of this call
+            self._nursery = nursery
+            for task in self._waiting:
+                nursery.start_soon(self._guarded, task)
+            self._waiting.clear()
+            await self._over.wait()
+        self._nursery = None
+
+    def commit(self, decision: Commit) -> None:
+        """Hand a REGISTER that had to wait for its turn to the writer; the answer comes from there."""
+        self._answered = True
+        commit(self.house, self.server, self._inquiry, decision)
+        self._release()
+
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task that lives no longer than the call."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._guarded, task)
+        elif self.supervised:
+            self._waiting.append(task)
+        else:
+            self.house.start_task(lambda: self._guarded(task))
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
+        await guarded_task("call", task, self.house.counters, self.house.log, self.fail)
+
+    # --- what the server transaction tells ---------------------------------------------------
+
+    def acked(self, server: ServerTransaction, ack: Request) -> None:
+        """An ACK on the transaction's own branch after a 2xx: the caller speaks RFC 2543; dispatch passes it on."""
+
+    def ended(self, server: ServerTransaction) -> None:
+        """The transaction is over; the call ends by its branches."""
+
+    # --- downwards ---------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """The caller's CANCEL: every branch is cancelled, their 487 goes up (§16.10)."""
+        if self._root is not None and not self._answered:
+            self.trace.append(Step("call", "CANCEL", "branches cancelled"))
+            self._root.cancel()
+
+    def fail(self) -> None:
+        """Something of ours broke: this call, and only this, ends with a 500."""
+        if not self._answered:
+            self.receive(None, local_response(self.house.seal, self.request, 500))
+        for branch in tuple(self._branches):
+            branch.cancel()
+        if self._over is not None:
+            self._close()
+
+    # --- upwards -----------------------------------------------------------------------------
+
+    def receive(self, child: Node | None, response: Response) -> None:
+        """What the tree says goes to the caller: provisionals, one final, and late 2xx (§16.7)."""
+        status = response.status
+        if status < 200:
+            # RFC 4320 §4.1: to other methods only a 100, and that is not ours to pass on
+            if not self._answered and self.request.method == "INVITE":
+                answer(self.house, self.server, response)
+            return
+        if self._answered:
+            if status < 300 and self.request.method == "INVITE":
+                answer(self.house, self.server, response)
+            return
+        self._answered = True
+        self._status = status
+        if status == 408 and self.request.method != "INVITE":
+            # RFC 4320 §4.2: nobody waits for it any more, and a 408 would only do harm
+            self._status = 0
+            self.house.transactions.abandon(self.server)
+        else:
+            answer(self.house, self.server, response)
+        if self._live == 0:
+            self._close()
+
+    def admit(self, branch: Branch) -> bool:
+        """Count a branch in, up to the most a request may have."""
+        self._live += 1
+        self._branches.append(branch)
+        return len(self._branches) <= MOST_BRANCHES
+
+    def branch_ended(self) -> None:
+        """One branch less to wait for; after the last the call is over."""
+        self._live -= 1
+        if self._live == 0 and self._answered:
+            self._close()
+
+    def loop_mark(self) -> str:
+        """What ends every branch parameter of this request (RFC 5393 §4.2)."""
+        if not self._loop_mark:
+            self._loop_mark = loop_mark(self.request, self.house.seal)
+        return self._loop_mark
+
+    def child(self, parent: Parent, target: Target, inquiry: Inquiry) -> Node:
+        """A Search for a URI of this house, a Branch for any other target."""
+        house = self.house
+        if local_domain(target.uri, house.tables, house.context.places) is not None:
+            return Search(self, parent, inquiry.toward(target.uri, through=target.owner))
+        return Branch(self, parent, target)
+
+    def _close(self) -> None:
+        """Over: tell explain, leave a thin link for late 2xx, break the cycles."""
+        if self.server.user is not self:
+            return
+        house = self.house
+        house.explain.keep(self._inquiry.wall, self.request, self._inquiry.source, self._status, self.trace)
+        self._release()
+
+    def _release(self) -> None:
+        self.server.user = None
+        house = self.house
+        if self.request.method == "INVITE":
+            late = LateAnswers(house, self.server)
+            for branch in self._branches:
+                branch.release(late)
+        self._branches.clear()
+        self._root = None
+        if self._over is not None:
+            self._over.set()

@@ -1,0 +1,253 @@
+"""Takes every message in: to its transaction, or to policy and on as an answer, a relay or a Call. No await in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.checks import loop_mark
+from sipd.core.decision import Commit, Relay, Respond
+from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, stamp
+from sipd.core.inquiry import Inquiry
+from sipd.core.policy import decide
+from sipd.core.tables import Missing
+from sipd.errors import BadSyntax, ServiceUnavailable, SipError
+from sipd.message import Response, parse, response_to
+from sipd.server.answer import answer, local_response, our_tag, refusal
+from sipd.server.call import Call
+from sipd.server.door import report
+from sipd.server.registration import commit
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from sipd.core.decision import Decision
+    from sipd.hop import Flow, Hop
+    from sipd.message import Request
+    from sipd.server.house import House
+    from sipd.trace import Trace
+    from sipd.transaction import ServerTransaction
+
+NO_ANSWER: Final = frozenset({"ACK"})
+"""Methods that are never answered (§17)."""
+
+
+class Dispatch:
+    """The door for messages. `receive` is the Receiver of every listener; it never raises."""
+
+    __slots__ = ("_house",)
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def receive(self, data: bytes, flow: Flow) -> None:
+        """Take one message: a datagram, or what a stream's framing cut out."""
+        house = self._house
+        house.counters.received += 1
+        try:
+            message = parse(data, stream=flow.reliable)
+            if type(message) is Response:
+                self._response(message)
+            else:
+                self._request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
+        except BadSyntax as fault:
+            self._unreadable(fault, flow)
+        except Exception as fault:  # the door: what breaks here breaks one message
+            report("dispatch", fault, house.counters, house.log)
+
+    def flow_failed(self, flow: Flow) -> None:
+        """A way out is gone: its client transactions hear of it, in a turn of their own."""
+        self._house.transactions.flow_failed(flow)
+
+    # --- responses ---------------------------------------------------------------------------
+
+    def _response(self, response: Response) -> None:
+        house = self._house
+        client = house.transactions.client_for(response)
+        if client is None:  # a stray one is never passed on without state (T112, T114)
+            house.counters.dropped += 1
+            return
+        try:
+            house.transactions.receive_response(client, response)
+        except Exception as fault:
+            report("response", fault, house.counters, house.log)
+            fail = getattr(client.user, "fail", None)
+            if fail is not None:
+                fail()
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def _request(self, request: Request, flow: Flow) -> None:
+        house = self._house
+        transactions = house.transactions
+        try:
+            known = transactions.server_for(request)
+            if known is not None:
+                house.counters.retransmitted += 1
+                transactions.receive_again(known, request)
+                return
+            source = flow.remote
+            flow = self._way_back(request, flow)
+            stamp(request, source)
+        except BadSyntax as fault:
+            self._answer_without_state(request, flow, fault)
+            return
+        if request.method == "CANCEL":
+            self._cancel(request, flow)
+        else:
+            self._decide(request, flow, source)
+
+    def _way_back(self, request: Request, flow: Flow) -> Flow:
+        """Where responses go: the connection, or the packet's source; without rport the port of sent-by (T18)."""
+        via = request.via
+        if flow.reliable or via.param("rport") is not None:
+            return flow
+        port = via.port or 5060
+        if port == flow.remote.port:
+            return flow
+        return self._house.network.to(flow.remote._replace(port=port), flow)
+
+    def _decide(self, request: Request, flow: Flow, source: Hop) -> None:
+        house = self._house
+        trace: Trace = []
+        decision: Decision | Missing
+        try:
+            inquiry = Inquiry(request, source, house.context, house.now(), house.wall(), trace, request.uri)
+            decision = decide(inquiry, house.tables)
+        except Missing as missing:
+            decision = missing
+        except SipError as fault:
+            self._refuse(request, flow, fault, trace)
+            return
+        wait = 0.0
+        if not isinstance(decision, Missing) and decision.marks:
+            wait = house.admission.apply(decision.marks, inquiry.now)
+        match decision:
+            case Respond(challenge=True):
+                self._challenge(request, flow, decision, trace, wait)
+            case Respond():
+                self._respond(request, flow, decision, trace)
+            case Relay():
+                self._relay(inquiry, flow, decision)
+            case _ if request.method in NO_ANSWER:
+                house.counters.dropped += 1
+            case Commit():
+                self._commit(inquiry, flow, decision)
+            case _:
+                self._call(inquiry, flow, decision)
+
+    def _open(self, request: Request, flow: Flow) -> ServerTransaction | None:
+        try:
+            return self._house.transactions.open_server(request, flow)
+        except ServiceUnavailable as fault:  # over capacity: said without keeping anything (T59)
+            self._answer_without_state(request, flow, fault)
+            return None
+
+    def _respond(self, request: Request, flow: Flow, decision: Respond, trace: Trace) -> None:
+        house = self._house
+        if request.method in NO_ANSWER:
+            house.counters.dropped += 1
+            return
+        server = self._open(request, flow)
+        if server is None:
+            return
+        answer(
+            house,
+            server,
+            local_response(house.seal, request, decision.status, decision.reason, decision.headers, decision.body),
+        )
+        house.explain.keep(house.wall(), request, flow.remote, decision.status, trace)
+
+    def _challenge(self, request: Request, flow: Flow, decision: Respond, trace: Trace, wait: float) -> None:
+        """A challenge: nothing is kept of it (T61); the ACK it draws is known by our tag."""
+        house = self._house
+        if request.method in NO_ANSWER:
+            return
+        response = local_response(house.seal, request, decision.status, decision.reason, decision.headers)
+        if wait:  # one who guesses passwords is served slowly (T117)
+            data = bytes(response)
+            house.transactions.deadlines.call_at(house.now() + wait, lambda: flow.send(data))
+        else:
+            flow.send(bytes(response))
+        house.counters.answered += 1
+        house.explain.keep(house.wall(), request, flow.remote, decision.status, trace)
+
+    def _refuse(self, request: Request, flow: Flow, fault: SipError, trace: Trace) -> None:
+        house = self._house
+        trace.append(Step("refused", fault.text, str(fault.status)))
+        if request.method in NO_ANSWER:
+            house.counters.dropped += 1
+            return
+        server = self._open(request, flow)
+        if server is not None:
+            answer(house, server, refusal(house.seal, request, fault))
+            house.explain.keep(house.wall(), request, flow.remote, fault.status, trace)
+
+    def _commit(self, inquiry: Inquiry, flow: Flow, decision: Commit) -> None:
+        server = self._open(inquiry.request, flow)
+        if server is not None:
+            commit(self._house, server, inquiry, decision)
+
+    def _call(self, inquiry: Inquiry, flow: Flow, decision: Decision | Missing) -> None:
+        house, request = self._house, inquiry.request
+        server = self._open(request, flow)
+        if server is None:
+            return
+        if request.method == "INVITE":  # past admission: quiet the caller's timer A (§16.2)
+            house.transactions.respond(server, 100, bytes(response_to(request, 100)))
+        call = Call(house, server, inquiry, flow)
+        try:
+            call.begin(decision)
+        except Exception as fault:
+            report("call", fault, house.counters, house.log)
+            call.fail()
+
+    # --- without a transaction ---------------------------------------------------------------
+
+    def _relay(self, inquiry: Inquiry, flow: Flow, decision: Relay) -> None:
+        """The ACK of a 2xx: passed on, nothing kept (§16.11)."""
+        house, request, target = self._house, inquiry.request, decision.target
+        if request.to_tag is not None and request.to_tag == our_tag(house.seal, request):
+            return  # the ACK of a challenge of ours
+        routes = request.routes
+        hops = house.resolver.now(routes[0].uri if routes else target.uri)
+        if not hops:
+            house.counters.dropped += 1
+            return
+        out = house.network.to(hops[0], flow)
+        mark = house.seal.mark("relay", request.via.branch or "", request.call_id)
+        branch = f"{COOKIE}{mark[:16]}.{loop_mark(request, house.seal)}"
+        passage = Passage(
+            target, branch, out.sent_by, hops[0].transport, flow.sent_by, flow.remote.transport, False, house.seal
+        )
+        house.counters.relayed += 1
+        out.send(forwarded_copy(request, passage))
+
+    def _cancel(self, request: Request, flow: Flow) -> None:
+        """CANCEL is answered here and ends the branches of its INVITE; never challenged (§9.2, §16.10)."""
+        house = self._house
+        server = self._open(request, flow)
+        if server is None:
+            return
+        invite = house.transactions.invite_for(request)
+        status = 481 if invite is None else 200
+        answer(house, server, local_response(house.seal, request, status))
+        if invite is not None and isinstance(invite.user, Call):
+            invite.user.cancel()
+
+    def _answer_without_state(self, request: Request, flow: Flow, fault: SipError) -> None:
+        house = self._house
+        house.counters.dropped += 1
+        if request.method not in NO_ANSWER:
+            flow.send(bytes(refusal(house.seal, request, fault)))
+
+    def _unreadable(self, fault: BadSyntax, flow: Flow) -> None:
+        """Tell the source where a request can be answered at all; else drop it (T01)."""
+        house = self._house
+        house.log.event("bad_message", source=flow.remote, text=fault.text)
+        if fault.request is None or fault.request.method in NO_ANSWER:
+            house.counters.dropped += 1
+            return
+        try:
+            stamp(fault.request, flow.remote)
+            flow.send(bytes(refusal(house.seal, fault.request, fault)))
+        except (SipError, ValueError):
+            house.counters.dropped += 1

@@ -1,0 +1,58 @@
+"""The last requests and why they went as they did; words are made only on demand."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from sipd.message import Request
+    from sipd.trace import Trace
+
+DEFAULT_KEPT: Final = 1000
+
+
+class Told(NamedTuple):
+    """One request that was settled, with the steps that settled it."""
+
+    at: float  # wall-clock seconds
+    call_id: str
+    method: str
+    request_uri: str
+    source: str
+    status: int  # the final response; 0: none was sent
+    trace: Trace
+
+
+class Explain:
+    """A ring of the last requests; keeping one costs an append."""
+
+    __slots__ = ("_ring",)
+
+    def __init__(self, kept: int = DEFAULT_KEPT) -> None:
+        self._ring: deque[Told] = deque(maxlen=kept)
+
+    def resize(self, kept: int) -> None:
+        """Keep this many from now on."""
+        self._ring = deque(self._ring, maxlen=kept)
+
+    def keep(self, at: float, request: Request, source: object, status: int, trace: Trace) -> None:
+        """Remember a settled request. Called on the hot path: no formatting here."""
+        self._ring.append(
+            Told(at, request.first("Call-ID") or "", request.method, request.request_uri, str(source), status, trace)
+        )
+
+    def find(self, what: str) -> list[dict[str, object]]:
+        """The requests of a Call-ID (or of the `last` call), oldest first, as plain data."""
+        if what == "last":
+            invite = next((told for told in reversed(self._ring) if told.method == "INVITE"), None)
+            newest = invite or (self._ring[-1] if self._ring else None)
+            if newest is None:
+                return []
+            what = newest.call_id
+        return [_plain(told) for told in self._ring if told.call_id == what]
+
+
+def _plain(told: Told) -> dict[str, object]:
+    steps = [{"step": step.step, "saw": step.saw, "chose": step.chose} for step in told.trace]
+    return {**told._asdict(), "trace": steps}

@@ -1,0 +1,45 @@
+"""What the parts of floor 4 share: the tables, the transactions, the ways out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sipd.log import LOG, EventLog
+from sipd.metrics import Counters
+from sipd.server.explain import Explain
+from sipd.server.ids import Ids
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sipd.core.inquiry import Context
+    from sipd.net import Network
+    from sipd.net.resolver import Resolver
+    from sipd.seal import Seal
+    from sipd.server.admission import Admission
+    from sipd.store import Cache, Writer
+    from sipd.transaction import Transactions
+
+    StartTask = Callable[[Callable[[], Awaitable[None]]], None]
+
+
+@dataclass(slots=True)
+class House:
+    """One server's equals, made by `startup` and handed to dispatch, calls and branches."""
+
+    tables: Cache
+    writer: Writer
+    network: Network
+    resolver: Resolver
+    transactions: Transactions
+    seal: Seal
+    admission: Admission
+    context: Context
+    now: Callable[[], float]  # monotonic seconds
+    wall: Callable[[], float]  # seconds since 1970
+    start_task: StartTask  # starts a guarded task in the nursery of all calls
+    ids: Ids = field(default_factory=Ids)
+    counters: Counters = field(default_factory=Counters)
+    explain: Explain = field(default_factory=Explain)
+    log: EventLog = LOG

@@ -1,0 +1,68 @@
+"""The one face of a call's tree: Search, Fork and Branch; downwards start and cancel, upwards receive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sipd.core.decision import Commit
+    from sipd.core.inquiry import Inquiry
+    from sipd.hop import Flow, Target
+    from sipd.message import Request, Response
+    from sipd.server.branch import Branch
+    from sipd.server.house import House
+    from sipd.trace import Trace
+
+
+class Node(Protocol):
+    """A part of a call that ends with exactly one final response."""
+
+    def __hash__(self) -> int:
+        """Each is itself and no other."""
+
+    @property
+    def final(self) -> Response | None:
+        """The final response, once it has ended."""
+
+    def start(self) -> None:
+        """Begin; may end before it returns."""
+
+    def cancel(self) -> None:
+        """End soon: nothing new is started, what rings is cancelled."""
+
+
+class Parent(Protocol):
+    """Who hears of a node's responses, already without our Via."""
+
+    def receive(self, child: Node, response: Response) -> None:
+        """Provisionals and 2xx at once and as often as they come; one final otherwise."""
+
+
+class CallView(Protocol):
+    """What the parts of a call see of the whole."""
+
+    house: House
+    request: Request
+    flow: Flow
+    trace: Trace
+    supervised: bool  # has a nursery of its own, with a task per branch
+
+    def admit(self, branch: Branch) -> bool:
+        """Count a branch in; False when the request has as many as it may (RFC 5393 §5)."""
+
+    def branch_ended(self) -> None:
+        """One branch less to wait for."""
+
+    def loop_mark(self) -> str:
+        """What ends every branch parameter of this request (RFC 5393 §4.2)."""
+
+    def commit(self, decision: Commit) -> None:
+        """Make changes durable and answer then: the end of a call that had to wait for a row."""
+
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task that lives no longer than the call."""
+
+    def child(self, parent: Parent, target: Target, inquiry: Inquiry) -> Node:
+        """A Search for a URI of this house, a Branch for any other target."""

@@ -1,0 +1,42 @@
+"""Carries out Commit: durable first, answered then; asked again on conflict; 503 while the database is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.errors import ServiceUnavailable, StoreAway
+from sipd.server.answer import answer, local_response, refusal
+
+if TYPE_CHECKING:
+    from sipd.core.decision import Commit
+    from sipd.core.inquiry import Inquiry
+    from sipd.server.house import House
+    from sipd.transaction import ServerTransaction
+
+RETRY_AFTER: Final = (("Retry-After", "10"),)
+
+
+def commit(house: House, server: ServerTransaction, inquiry: Inquiry, decision: Commit) -> None:
+    """Queue the changes; the 200 leaves when they are on disk (§10.3 step 8, P1)."""
+    request, response = inquiry.request, decision.response
+
+    def done(fault: Exception | None) -> None:
+        if fault is None:
+            said = local_response(
+                house.seal, request, response.status, response.reason, response.headers, response.body
+            )
+            status = response.status
+        elif isinstance(fault, StoreAway):
+            status = 503
+            said = local_response(house.seal, request, 503, "Database Unavailable", RETRY_AFTER)
+        else:
+            house.log.event("commit_failed", aor=decision.reads, kind=type(fault).__name__, text=fault)
+            status = 500
+            said = local_response(house.seal, request, 500, "Not Stored", RETRY_AFTER)
+        answer(house, server, said)
+        house.explain.keep(inquiry.wall, request, inquiry.source, status, inquiry.trace)
+
+    try:
+        house.writer.submit(decision.changes, decision.reads, done)
+    except ServiceUnavailable as fault:
+        answer(house, server, refusal(house.seal, request, fault))

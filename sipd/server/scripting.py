@@ -1,0 +1,272 @@
+"""Runs a CPL generator over forks: its effects are carried out, their results sent back (RFC 3880 §6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from sipd.core.location import contacts_of, target_set
+from sipd.core.response_context import preference
+from sipd.cpl import evaluate
+from sipd.errors import ServiceUnavailable
+from sipd.message import q_to_text
+from sipd.rows import AddScriptLog
+from sipd.script import (
+    Default,
+    Facts,
+    Log,
+    Lookup,
+    LookupResult,
+    Mail,
+    ProxyResult,
+    ProxyTo,
+    Redirect,
+    Reject,
+)
+from sipd.server.answer import local_response
+from sipd.server.fork import Fork
+from sipd.trace import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sipd.core.decision import RunScript
+    from sipd.core.inquiry import Inquiry
+    from sipd.hop import Target
+    from sipd.message import Request, Response
+    from sipd.script import Effect, Result
+    from sipd.script import Final as End
+    from sipd.server.node import CallView, Node
+    from sipd.server.search import Search
+    from sipd.transaction import Handle
+
+OUTCOMES: Final[dict[int, Literal["busy", "noanswer"]]] = {486: "busy", 600: "busy", 408: "noanswer"}
+"""Which output a final response takes; 3xx is redirection, all else failure (RFC 3880 §6.1.1)."""
+
+MAX_LOGS: Final = 20
+"""Lines one run may write to its owner's log (SECURITY T47)."""
+
+
+def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
+    """The call as the script shall see it (RFC 3880 §4.1.1)."""
+    request = inquiry.request
+    return Facts(
+        owner=decision.owner,
+        direction=decision.direction,
+        origin=request.from_,
+        destination=inquiry.uri,
+        original_destination=request.to,
+        now=datetime.fromtimestamp(inquiry.wall, UTC),
+        subject=request.first("Subject"),
+        organization=request.first("Organization"),
+        user_agent=request.first("User-Agent"),
+        accept_language=_merged(request, "Accept-Language"),
+        priority=request.first("Priority"),
+        authenticated=inquiry.identity.user or None,
+    )
+
+
+def _merged(request: Request, name: str) -> str | None:
+    """All values of a list header in one text; None when there is none."""
+    return ", ".join(request.values(name)) if name in request.names else None
+
+
+def in_order(targets: tuple[Target, ...], ordering: str) -> list[list[Target]]:
+    """The location set as groups to ring one after another (RFC 3880 §6.1)."""
+    by_priority = sorted(targets, key=lambda target: -target.q)
+    if ordering == "parallel":
+        return [by_priority] if by_priority else []
+    if ordering == "first-only":
+        return [by_priority[:1]] if by_priority else []
+    return [[target] for target in by_priority]
+
+
+class CplRun:
+    """One run of a user's script. Its forks are its children; the Search is its parent."""
+
+    __slots__ = (
+        "_best",
+        "_call",
+        "_decision",
+        "_fork",
+        "_logs",
+        "_over",
+        "_recurse",
+        "_script",
+        "_search",
+        "_timer",
+        "final",
+    )
+
+    def __init__(self, call: CallView, search: Search, decision: RunScript) -> None:
+        self._call = call
+        self._search = search
+        self._decision = decision
+        self._script: Generator[Effect, Result, End] = evaluate(
+            decision.program, facts_of(search.inquiry, decision), call.trace
+        )
+        self._fork: Fork | None = None
+        self._timer: Handle | None = None
+        self._best: Response | None = None
+        self._recurse = True
+        self._logs = 0
+        self._over = False
+        self.final: Response | None = None
+
+    def start(self) -> None:
+        """Run to the first proxy operation or to the end."""
+        self._advance(None)
+
+    def cancel(self) -> None:
+        """The caller hung up: no output is taken any more."""
+        self._over = True
+        self._disarm()
+        if self._fork is not None and self._fork.final is None:
+            self._fork.cancel()
+        elif self.final is None:
+            self._up(local_response(self._call.house.seal, self._call.request, 487))
+
+    def receive(self, child: Node, response: Response) -> None:
+        """A response of a fork: 1xx and 2xx go up, another final is an outcome for the script."""
+        if child is not self._fork:  # detached, its time was over: only a 2xx still counts
+            if 200 <= response.status < 300:
+                self._over = True
+                self._disarm()
+                if self._fork is not None:
+                    self._fork.cancel()
+                self._up(response)
+            return
+        if response.status < 200:
+            self._search.receive(self, response)
+        elif response.status < 300 or self._over:
+            self._over = True
+            self._disarm()
+            self._up(response)
+        else:
+            self._remember(response)
+            self._resume(self._outcome(response))
+
+    # --- the generator -----------------------------------------------------------------------
+
+    def _advance(self, result: Result) -> None:
+        house = self._call.house
+        while True:
+            try:
+                effect = self._script.send(result)
+            except StopIteration as end:
+                self._end(end.value)
+                return
+            except Exception as fault:  # a broken CPL falls back to no script at all
+                house.log.event("cpl_broken", owner=self._decision.owner, kind=type(fault).__name__, text=fault)
+                self._end(Default(None))
+                return
+            match effect:
+                case ProxyTo():
+                    self._proxy(effect)
+                    return
+                case Lookup():
+                    result = self._lookup(effect)
+                case Log():
+                    self._log(effect)
+                    result = None
+                case Mail():
+                    result = None
+
+    def _resume(self, result: ProxyResult) -> None:
+        self._fork = None
+        self._disarm()
+        self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
+        self._advance(result)
+
+    def _outcome(self, response: Response) -> ProxyResult:
+        if response.status >= 400:
+            return ProxyResult(OUTCOMES.get(response.status, "failure"))
+        if self._recurse:  # it pointed nowhere new: with recurse the redirection output is never taken
+            return ProxyResult("failure")
+        return ProxyResult("redirection", contacts_of(response))
+
+    def _lookup(self, effect: Lookup) -> LookupResult:
+        targets = target_set(self._call.house.tables.bindings(self._decision.owner), self._search.inquiry.wall)
+        return LookupResult("success", tuple(targets)) if targets else LookupResult("notfound")
+
+    def _log(self, effect: Log) -> None:
+        self._logs += 1
+        if self._logs > MAX_LOGS:
+            return
+        house = self._call.house
+        line = AddScriptLog(self._decision.owner, self._search.inquiry.wall, effect.name, effect.comment)
+        try:
+            house.writer.submit((line,), self._decision.owner, _ignore)
+        except ServiceUnavailable:
+            house.log.event("script_log_dropped", owner=self._decision.owner)
+
+    def _proxy(self, effect: ProxyTo) -> None:
+        call = self._call
+        if not effect.targets:
+            self._resume(ProxyResult("failure"))
+            return
+        groups_to_ring = in_order(effect.targets, effect.ordering)
+        inquiry = self._onward()
+        fork = Fork(call, self, inquiry, groups_to_ring, None, recurse=effect.recurse)
+        self._fork = fork
+        self._recurse = effect.recurse
+        if effect.timeout is not None:
+            when = call.house.now() + effect.timeout
+            self._timer = call.house.transactions.deadlines.call_at(when, self._time_over)
+        fork.start()
+
+    def _time_over(self) -> None:
+        self._timer = None
+        fork, self._fork = self._fork, None
+        if fork is None or self._over:
+            return
+        self._remember(local_response(self._call.house.seal, self._call.request, 408))
+        fork.cancel()  # detached: the script goes on while its phones are still being cancelled
+        if not self._over:
+            self._resume(ProxyResult("noanswer"))
+
+    def _onward(self) -> Inquiry:
+        """The question about what this script rings: it has had its say, and its owner was gone through (T50)."""
+        owner, direction = self._decision.owner, self._decision.direction
+        inquiry = self._search.inquiry
+        through = owner if direction == "incoming" else None
+        return inquiry.toward(inquiry.uri, consulted=(owner, direction), through=through)
+
+    def _end(self, end: End) -> None:
+        self._over = True
+        house, request, search = self._call.house, self._call.request, self._search
+        match end:
+            case Reject():
+                self._up(local_response(house.seal, request, end.status, end.reason))
+            case Redirect():
+                contacts = tuple(("Contact", f"<{t.uri.text}>;q={q_to_text(t.q)}") for t in end.targets)
+                self._up(local_response(house.seal, request, 301 if end.permanent else 302, "", contacts))
+            case Default(proxied=True):
+                self._up(self._best or local_response(house.seal, request, 480))
+            case Default(targets=None):
+                search.script_had_its_say(self._decision.owner, self._decision.direction)
+            case Default():
+                if end.targets:
+                    self._over = False
+                    search.inquiry = self._onward()
+                    search.fork(end.targets)
+                else:
+                    self._up(local_response(house.seal, request, 404))
+
+    def _remember(self, response: Response) -> None:
+        if self._best is None or preference(response.status) < preference(self._best.status):
+            self._best = response
+
+    def _up(self, response: Response) -> None:
+        if self.final is None:
+            self.final = response
+        self._search.receive(self, response)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _ignore(fault: Exception | None) -> None:
+    """A log line that could not be written is not the call's affair."""

@@ -1,0 +1,123 @@
+"""Finds one URI: asks policy, asks again when a row was missing, carries the answer out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.decision import Commit, Proxy, Respond, RunScript
+from sipd.core.location import groups
+from sipd.core.policy import decide
+from sipd.core.tables import Missing
+from sipd.errors import SipError
+from sipd.server.answer import local_response, refusal
+from sipd.server.fork import Fork
+from sipd.server.scripting import CplRun
+
+if TYPE_CHECKING:
+    from sipd.core.decision import Decision
+    from sipd.core.inquiry import Inquiry
+    from sipd.hop import Target
+    from sipd.message import Response
+    from sipd.server.node import CallView, Node, Parent
+
+ROUNDS: Final = 16
+"""Missing rows that one search may load; each round learns a key, so more is a fault of ours."""
+
+
+class Search:
+    """One URI being found. Its child is the Fork or the script run that the decision asked for."""
+
+    __slots__ = ("_call", "_cancelled", "_child", "_parent", "_rounds", "final", "inquiry")
+
+    def __init__(self, call: CallView, parent: Parent, inquiry: Inquiry) -> None:
+        self._call = call
+        self._parent = parent
+        self.inquiry = inquiry
+        self._child: Node | None = None
+        self._rounds = 0
+        self._cancelled = False
+        self.final: Response | None = None
+
+    def start(self) -> None:
+        """Ask policy and carry its decision out."""
+        house = self._call.house
+        try:
+            decision = decide(self.inquiry, house.tables)
+            house.admission.apply(decision.marks, house.now())
+        except SipError as fault:
+            self.end(refusal(self._call.house.seal, self._call.request, fault))
+        except Missing as missing:
+            self.load(missing)
+        else:
+            self.carry_out(decision)
+
+    def load(self, missing: Missing) -> None:
+        """Fetch the row, then ask again (§4 of the architecture: safe, as `decide` is pure)."""
+        self._rounds += 1
+        if self._rounds > ROUNDS:
+            self.end(local_response(self._call.house.seal, self._call.request, 500))
+            return
+
+        async def fetch_and_ask() -> None:
+            await self._call.house.tables.load(missing.kind, missing.key)
+            if self.final is None:
+                self.start()
+
+        self._call.spawn(fetch_and_ask)
+
+    def carry_out(self, decision: Decision) -> None:
+        """Do what was decided."""
+        match decision:
+            case Proxy():
+                self.fork(decision.targets)
+            case RunScript():
+                self._call.house.counters.scripts += 1
+                self._child = CplRun(self._call, self, decision)
+                self._child.start()
+            case Respond():
+                self.end(
+                    local_response(
+                        self._call.house.seal,
+                        self._call.request,
+                        decision.status,
+                        decision.reason,
+                        decision.headers,
+                        decision.body,
+                    )
+                )
+            case Commit():
+                self._call.commit(decision)
+            case _:  # a Relay is dispatch's own and never comes from a search inside a call
+                self.end(local_response(self._call.house.seal, self._call.request, 500))
+
+    def fork(self, targets: tuple[Target, ...]) -> None:
+        """Ring these by q, as with no script or when a script leaves it to us."""
+        settings = self._call.house.tables.settings
+        self._child = Fork(self._call, self, self.inquiry, groups(targets), settings.stagger)
+        self._child.start()
+
+    def script_had_its_say(self, owner: str, direction: str) -> None:
+        """The script chose nothing: ask again, with it among those consulted (RFC 3880 §10 a)."""
+        self.inquiry = self.inquiry.toward(self.inquiry.uri, consulted=(owner, direction))
+        self._child = None
+        self.start()
+
+    def cancel(self) -> None:
+        """Cancel whatever is under way."""
+        self._cancelled = True
+        if self._child is not None:
+            self._child.cancel()
+        elif self.final is None:
+            self.end(local_response(self._call.house.seal, self._call.request, 487))
+
+    def receive(self, child: Node, response: Response) -> None:
+        """Whatever the child says goes up; its final is this search's."""
+        if response.status >= 200 and self.final is None:
+            self.final = response
+        self._parent.receive(self, response)
+
+    def end(self, response: Response) -> None:
+        """End with a response of our own."""
+        if self.final is None:
+            self.final = response
+            self._parent.receive(self, response)

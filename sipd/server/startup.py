@@ -1,0 +1,301 @@
+"""Opens everything in order, serves until a signal, closes in the other order.
+
+STARTUP: database, configuration, root directory, listeners, then the tasks of
+the main nursery (`serve`). A step that fails says which and why; later ones do
+not run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sipd import __version__
+from sipd.core.inquiry import Context
+from sipd.errors import SetupError
+from sipd.guard import Guard, NonceWindows
+from sipd.log import LOG
+from sipd.metrics import Counters
+from sipd.net import Flows, parse_listen
+from sipd.net.resolver import Resolver
+from sipd.seal import Seal
+from sipd.server.admission import Admission
+from sipd.server.clock import Clock
+from sipd.server.dispatch import Dispatch
+from sipd.server.door import guarded_task
+from sipd.server.house import House
+from sipd.store import Cache, Writer, first_start, locate, open_store
+from sipd.transaction import Transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sipd.hop import Flow, Hop
+    from sipd.net import Network
+    from sipd.store import DatabaseUrl, Store
+
+    Say = Callable[[str], None]
+    Service = Callable[["House", "DatabaseUrl"], Callable[[], Awaitable[None]] | None]
+
+EXPIRY_SWEEP: Final = 5.0
+"""Seconds between two looks for bindings whose time is over."""
+
+SECRET_HEADERS: Final = ("authorization", "proxy-authorization")
+"""What `-d net` does not show the values of."""
+
+STOPPING: Final = 2.0
+"""Seconds that closing the database may take at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    database: str | None = None
+    database_file: str | None = None
+    server: str | None = None
+    root: str | None = None
+    listen: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    debug: frozenset[str] = frozenset()
+    check: bool = False
+
+
+@dataclass(slots=True)
+class Opened:
+    """What the steps of a start have opened so far."""
+
+    options: Options
+    say: Say
+    url: DatabaseUrl
+    store: Store
+    cache: Cache
+    new_users: list[tuple[str, str]] = field(default_factory=list)
+
+
+def main(
+    options: Options, say: Say, ready: Callable[[], None] | None = None, services: tuple[Service, ...] = ()
+) -> int:
+    """Run a server in this process until a signal; the exit status."""
+    return trio.run(_main, options, say, ready, services)
+
+
+async def _main(options: Options, say: Say, ready: Callable[[], None] | None, services: tuple[Service, ...]) -> int:
+    opened = await open_database(options, say)
+    try:
+        network = open_network(opened)
+        house = furnish(opened.cache, Writer(opened.store, opened.cache), network)
+        if options.check:
+            say("sipd: everything could be opened")
+            return 0
+        async with trio.open_nursery() as main_nursery:  # everything there is; ends with a signal
+            await main_nursery.start(serve, house)
+            for service in services:
+                task = service(house, opened.url)
+                if task is not None:
+                    main_nursery.start_soon(task)
+            greet(opened, network)
+            if ready is not None:
+                ready()
+            await signals(house, opened)
+            main_nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STOPPING):  # closing is quick or given up
+            await opened.store.close()
+    return 0
+
+
+async def open_database(options: Options, say: Say) -> Opened:
+    """Find the database, make it where it is ours to make, and load it."""
+    root = None if options.root is None else Path(options.root)
+    url = locate(options.database, options.database_file, os.environ, Path.cwd(), root=root)
+    for warning in url.warnings:
+        LOG.event("warning", text=warning)
+    store = open_store(url, serving=not options.check)
+    new_users: list[tuple[str, str]] = []
+    if not await store.exists():
+        if options.check:
+            raise SetupError(f"there is no database at {url.shown}", "A start without --check makes one.")
+        new_users = await first_start(store, local_hosts())
+    await store.open()
+    cache = Cache(store, options.server or "")
+    await cache.fill()
+    cache.override(options.settings)
+    change_to(options.root or cache.settings.root)
+    return Opened(options, say, url, store, cache, new_users)
+
+
+def change_to(root: str) -> None:
+    """Make the server root the working directory; empty: stay."""
+    if not root:
+        return
+    try:
+        os.chdir(root)
+    except OSError as fault:
+        raise SetupError(
+            f"can't change to the server root {root}: {fault.strerror}", "Make it, or name another with -s."
+        ) from fault
+
+
+def local_hosts() -> list[str]:
+    """The names and addresses that the first start makes local domains of, the main one first."""
+    hosts = ["localhost", "127.0.0.1"]
+    name = socket.gethostname()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address would be used
+            hosts.append(probe.getsockname()[0])
+    except OSError:
+        pass  # no network but loopback
+    return list(dict.fromkeys([*hosts, name]))
+
+
+def open_network(opened: Opened) -> Flows:
+    """Bind every listener, or none."""
+    settings = opened.cache.settings
+    texts = opened.options.listen or tuple(settings.listen.split())
+    if not texts:
+        raise SetupError("nothing to listen on", "Set it: sipdctl server set listen=udp:0.0.0.0:5060")
+    network = Flows()
+    for text in texts:
+        network.listen(parse_listen(text), settings.host_name or None)
+    if settings.host_name:
+        network.add_name(settings.host_name)
+    debug = opened.options.debug | set(settings.debug.split())
+    if debug & {"net", "all"}:
+        network.tap = tap_to(opened.say)
+    return network
+
+
+def tap_to(say: Say) -> Callable[[str, Flow, bytes], None]:
+    """Shows each message in and out, for `-d net`; credentials are cut out (T123)."""
+
+    def shown(direction: str, flow: Flow, data: bytes) -> None:
+        arrow = "<--" if direction == "in" else "-->"
+        text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+        lines = [
+            f"{line.partition(':')[0]}: ***"
+            if line.lower().startswith(("authorization", "proxy-authorization"))
+            else line
+            for line in text.split("\n")
+        ]
+        printable = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in "\n".join(lines))
+        say(f"{arrow} {flow.remote}\n{printable.rstrip()}\n")
+
+    return shown
+
+
+def furnish(
+    cache: Cache,
+    writer: Writer,
+    network: Network,
+    now: Callable[[], float] = trio.current_time,
+    wall: Callable[[], float] = time.time,
+    resolver: Resolver | None = None,
+) -> House:
+    """A House from its equals; `serve` brings it to life."""
+    settings = cache.settings
+    seal = Seal(cache.secret_key)
+    guard = Guard(NonceWindows(not_before=f"{int(wall()):08x}"))
+    counters = Counters()
+    house = House(
+        tables=cache,
+        writer=writer,
+        network=network,
+        resolver=resolver or Resolver(),
+        transactions=Transactions(now, capacity=settings.max_transactions),
+        seal=seal,
+        admission=Admission(guard, LOG),
+        context=Context(seal, guard, network),
+        now=now,
+        wall=wall,
+        start_task=_no_nursery,
+        counters=counters,
+    )
+    house.explain.resize(settings.traces)
+    dispatch = Dispatch(house)
+    network.receive = dispatch.receive
+    network.on_failed = dispatch.flow_failed
+    return house
+
+
+def _no_nursery(task: Callable[[], Awaitable[None]]) -> None:
+    raise RuntimeError("the house is not being served")
+
+
+async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Everything that runs: writer, cache, clock, calls, listeners. Until cancelled."""
+    async with trio.open_nursery() as nursery:  # the server's own tasks: one that fails takes it down, loudly
+        await nursery.start(house.writer.run)
+        await nursery.start(house.tables.watch_outside)
+        nursery.start_soon(sweep, house)
+        async with trio.open_nursery() as calls:  # the task of every call, each guarded
+
+            def start_task(task: Callable[[], Awaitable[None]]) -> None:
+                calls.start_soon(guarded_task, "call", task, house.counters, house.log)
+
+            house.start_task = start_task
+            nursery.start_soon(Clock(house.transactions, house.now, house.counters, house.log).run)
+            await nursery.start(house.network.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+
+async def sweep(house: House) -> None:
+    """Remove bindings whose time is over, a few at a time."""
+    while True:
+        await trio.sleep(EXPIRY_SWEEP)
+        house.writer.drop_expired(house.wall())
+
+
+def greet(opened: Opened, network: Flows) -> None:
+    """Say what a new user wants to know: where we listen, how to log in, what to try."""
+    say = opened.say
+    where = " ".join(str(hop) for hop in network.listening)
+    say(f"sipd-{__version__} on {opened.url.shown} ({opened.url.where})")
+    say(f"listening on {where}")
+    if opened.new_users:
+        for line in first_words(opened.new_users, network.listening[0], opened.url.shown):
+            say(line)
+
+
+def first_words(users: list[tuple[str, str]], hop: Hop, shown: str) -> list[str]:
+    """What the first start tells: the two users, how to log a phone in, three things to try."""
+    domain = users[0][0].partition("@")[2]
+    host = hop.host if hop.host not in ("0.0.0.0", "::") else domain
+    database = "" if shown.startswith("memory") else f" -D {shown}"
+    lines = ["", "Two users were made; their passwords are shown this once:"]
+    lines += [f"    {aor:<24} password {password}" for aor, password in users]
+    lines += [
+        "",
+        "Log a phone in:",
+        f"    user name {users[0][0].partition('@')[0]}, domain {domain}, the password above,",
+        f"    registrar and outbound proxy {host}:{hop.port}, transport UDP or TCP",
+        "",
+        "Try next:",
+        f"    sipdctl{database} call {users[0][0]} {users[1][0]}     a test call, with its ladder",
+        f"    sipdctl{database} user add carol@{domain}     a third user",
+        f"    sipdctl{database} explain last     why the last call went as it did",
+        "",
+    ]
+    return lines
+
+
+async def signals(house: House, opened: Opened) -> None:
+    """Wait for SIGTERM or SIGINT; SIGHUP loads the database anew."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        async for number in received:
+            if number != signal.SIGHUP:
+                return
+            try:
+                await house.tables.reload()
+                opened.say("sipd: reloaded")
+            except (SetupError, Exception) as fault:  # the old configuration stays (T100)
+                LOG.event("reload_failed", text=fault)

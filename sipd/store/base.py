@@ -1,0 +1,82 @@
+"""What a database of sipd can do: the Store protocol and what it speaks of.
+
+A Store keeps rows (`sipd.rows`) and carries out Changes of them. It knows
+nothing of SIP and decides nothing; who may change what is the core's affair.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sipd.rows import AddScriptLog, Binding, Change, PutDelegate, PutDomain, Script, Settings, User
+
+
+class Refused(Exception):
+    """A group of changes that can't be carried out as things are, such as a binding of a user who is gone."""
+
+
+class Snapshot(NamedTuple):
+    """Every row of the database at one moment. Local domains and delegates come as the change that made them."""
+
+    users: Sequence[User]
+    bindings: Sequence[Binding]
+    scripts: Sequence[Script]
+    domains: Sequence[PutDomain]
+    delegates: Sequence[PutDelegate]
+    settings: Sequence[Settings]
+    secret_key: bytes
+
+
+class Store(Protocol):
+    """One database. Every method raises StoreAway when it can't be reached just now.
+
+    Calls may come from several tasks; the store carries them out one after another.
+    """
+
+    @property
+    def immediate(self) -> bool:
+        """Whether `apply_now` returns without waiting for anything, so that it may be called on the event loop."""
+
+    @property
+    def shown(self) -> str:
+        """How messages name this database; holds no password."""
+
+    async def create(self, secret_key: bytes, changes: Sequence[Change]) -> None:
+        """Make the tables with these first rows in one transaction, and open.
+
+        Raises SetupError when there is a database already, or none can be made.
+        """
+
+    async def exists(self) -> bool:
+        """Whether something is there to be opened; False: `create` may be called."""
+
+    async def open(self) -> None:
+        """Connect. Raises SetupError when there is no database of ours, or one that we can't use."""
+
+    async def close(self) -> None:
+        """Disconnect; closing twice does no harm."""
+
+    async def load_all(self) -> Snapshot:
+        """Every row, all of one moment. Raises SetupError when the database is damaged."""
+
+    async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
+        """Carry out all groups in one transaction, durable on return; one result per group.
+
+        None: done. Refused: this group left nothing behind, the others stand.
+        Raises StoreAway when nothing was committed.
+        """
+
+    def apply_now(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
+        """The same as a plain call, which waits for the disk unless `immediate`."""
+
+    async def changed_outside(self) -> bool:
+        """Whether somebody else has committed changes since the last `load_all`."""
+
+    async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
+        """The last lines that this user's scripts logged, oldest first (RFC 3880 §7.2)."""
+
+    async def check(self) -> list[str]:
+        """What is damaged, as the database itself says it; empty: nothing was found."""

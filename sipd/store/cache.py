@@ -1,0 +1,264 @@
+"""The tables in memory: what decisions read, always what is committed.
+
+All rows are loaded at start. Our own changes come in by `apply` once they are
+committed; those of other processes are noticed by `watch_outside`, which
+loads all rows aside and swaps them in one turn.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import trio
+
+from sipd.core.tables import Missing
+from sipd.errors import SetupError, StoreAway
+from sipd.log import LOG, EventLog
+from sipd.rows import DropBinding, DropScript, DropUser, PutBinding, PutScript, PutSettings, Settings
+from sipd.store.expiry import Expiry
+from sipd.store.image import Image
+from sipd.store.options import settings_from_texts
+from sipd.store.programs import Programs
+from sipd.store.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sipd.cpl import Program
+    from sipd.rows import Binding, Change, Script, ScriptKind, User
+    from sipd.store.base import Snapshot, Store
+
+    Watcher = Callable[[Sequence[Change]], None]
+
+R = TypeVar("R")
+
+POLL: Final = 0.25
+"""Seconds between two looks at whether another process changed the database."""
+
+
+class Cache:
+    """Every row of a Store in memory; implements `sipd.core.tables.Tables`.
+
+    `server` names the settings row (`-S`); it may be empty where there is
+    only one. `fill` comes first.
+    """
+
+    def __init__(self, store: Store, server: str = "", log: EventLog = LOG) -> None:
+        self.store = store
+        self.lock = trio.Lock()  # held while a commit or a load, and what it means for this memory, is under way
+        self.secret_key = b""
+        self.stale = False  # this memory may lack something: load again
+        self._server = server
+        self._log = log
+        self._image = Image()
+        self._settings = Settings()
+        self._overrides: dict[str, object] = {}
+        self._programs = Programs(log)
+        self._turns = Turns()
+        self._expiry = Expiry()
+        self._watchers: list[Watcher] = []
+
+    # Tables
+
+    @property
+    def settings(self) -> Settings:
+        """The server's own row."""
+        return self._settings
+
+    def domain(self, host: str) -> str | None:
+        """The local domain whose users `host` means."""
+        domains = self._image.domains
+        return domains.get(host) or domains.get(domain_key(host))
+
+    def user(self, aor: str) -> User | None:
+        """The user of that address-of-record."""
+        return self._image.users.get(aor)
+
+    def bindings(self, aor: str) -> tuple[Binding, ...]:
+        """The committed bindings; expired ones stay until the sweep."""
+        return self._image.bindings.get(aor, ())
+
+    def settled_bindings(self, aor: str) -> tuple[Binding, ...]:
+        """The same; raises Missing("settled", aor) while a change of theirs is queued."""
+        if self._turns.taken(aor):
+            raise Missing("settled", aor)
+        return self._image.bindings.get(aor, ())
+
+    def script(self, aor: str, kind: ScriptKind) -> Script | None:
+        """The stored script."""
+        return self._image.scripts.get((aor, kind))
+
+    def program(self, aor: str) -> Program | None:
+        """The user's CPL script ready to run; None when he has none that is enabled and sound."""
+        script = self._image.scripts.get((aor, "cpl"))
+        return None if script is None else self._programs.of(script, self._settings)
+
+    def may_register_for(self, delegate: str, aor: str) -> bool:
+        """Whether `aor` named `delegate` as one who may register for him."""
+        return (aor, delegate) in self._image.delegates
+
+    async def load(self, kind: str, key: str) -> None:
+        """Wait until what `Missing(kind, key)` asked for can be answered."""
+        if kind == "settled":
+            await self._turns.wait(key)
+        else:  # all rows are in memory
+            await trio.lowlevel.checkpoint()
+
+    # changes
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take over changes that are committed, and tell the watchers."""
+        for change in changes:
+            self._image.apply(change)
+            self._heed(change)
+        self._tell(changes)
+
+    def queued(self, aor: str) -> None:
+        """A change of this address-of-record waits for its commit; empty: of none in particular."""
+        self._turns.take(aor)
+
+    def settled(self, aor: str) -> None:
+        """That change was committed or given up."""
+        self._turns.give_back(aor)
+
+    def watch(self, callback: Watcher) -> None:
+        """Call this with all changes from now on, ours and others', when `Tables` shows them already."""
+        self._watchers.append(callback)
+
+    def expired(self, wall: float, limit: int = 1000) -> list[DropBinding]:
+        """Changes that remove bindings whose time is over at `wall`, at most about `limit`.
+
+        Each is handed out once; those with a change queued come later. To be
+        submitted in the same turn (`Writer.drop_expired` does).
+        """
+        changes: list[DropBinding] = []
+        for aor in self._expiry.due(wall, limit):
+            if self._turns.taken(aor):  # perhaps a refresh, which must not be removed
+                self._expiry.add(aor, wall)
+                continue
+            bindings = self._image.bindings.get(aor, ())
+            changes += [DropBinding(aor, binding.uri) for binding in bindings if binding.expires_at <= wall]
+        return changes
+
+    def expire_again(self, aor: str, wall: float) -> None:
+        """Look at the bindings of this address-of-record again at that time: they could not be removed."""
+        self._expiry.add(aor, wall)
+
+    def override(self, texts: Sequence[str]) -> None:
+        """Use these `key=value` settings of the command line for this run, whatever the row says.
+
+        Raises SetupError for a key that is no setting or a value it can't have.
+        """
+        self._overrides = settings_from_texts(texts)
+        self._settings = self._overridden(self._settings)
+
+    def _overridden(self, settings: Settings) -> Settings:
+        return settings._replace(**self._overrides) if self._overrides else settings  # type: ignore[arg-type]  # checked when read
+
+    # the database
+
+    async def fill(self) -> None:
+        """Load every row. Raises SetupError when there is no settings row for this server."""
+        async with self.lock:
+            snapshot = await self.store.load_all()
+            settings = choose(snapshot.settings, self._server)
+            image = await self._aside(lambda: Image.of(snapshot))
+            self.secret_key = snapshot.secret_key
+            self._settings = self._overridden(settings)
+            self._image = image
+            for aor, bindings in image.bindings.items():
+                for binding in bindings:
+                    self._expiry.add(aor, binding.expires_at)
+
+    async def reload(self) -> None:
+        """Load every row again and swap them in; watchers hear what is different."""
+        async with self.lock:  # no commit of ours comes between the load and the swap
+            self.stale = False
+            try:
+                snapshot = await self.store.load_all()
+                image, changes = await self._aside(lambda: _compared(self._image, snapshot))
+            except BaseException:
+                self.stale = True
+                raise
+            self._image = image
+            for change in changes:
+                self._heed(change)
+            self._tell(changes)
+
+    async def watch_outside(
+        self, interval: float = POLL, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Notice what other processes change, for ever."""
+        task_status.started()
+        if self.store.immediate:  # nobody else can reach it
+            await trio.sleep_forever()
+        away = False
+        while True:
+            await trio.sleep(interval)
+            try:
+                if self.stale or await self.store.changed_outside():
+                    await self.reload()
+            except (StoreAway, SetupError) as error:
+                if not away:
+                    self._log.event("db_reload_failed", text=error)
+                away = self.stale = True
+            else:
+                away = False
+
+    async def _aside(self, function: Callable[[], R]) -> R:
+        if self.store.immediate:  # a thread would look idle to a virtual clock
+            return function()
+        return await trio.to_thread.run_sync(function)
+
+    def _heed(self, change: Change) -> None:
+        match change:
+            case PutBinding():
+                self._expiry.add(change.binding.aor, change.binding.expires_at)
+            case PutSettings():
+                if change.settings.name == self._settings.name:
+                    self._settings = self._overridden(change.settings)
+            case PutScript():
+                self._programs.forget(change.script.aor)
+            case DropScript() | DropUser():
+                self._programs.forget(change.aor)
+            case _:
+                pass
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(changes)
+            except Exception as fault:  # one who listens badly must not keep others, or the caller, from it
+                self._log.event("fault", whose="watcher", kind=type(fault).__name__, text=fault)
+
+
+def choose(rows: Sequence[Settings], server: str) -> Settings:
+    """The settings row of that name; the only one when the name is empty."""
+    names = ", ".join(row.name for row in rows)
+    for row in rows:
+        if row.name == server or (not server and len(rows) == 1):
+            return row
+    if not rows:
+        raise SetupError("the database has no server configuration", "Make one with: sipdctl server set mode=proxy")
+    if not server:
+        raise SetupError(f"the database has several server configurations: {names}", "Choose one with -S NAME")
+    raise SetupError(f"the database has no server configuration {server!r}", f"There is: {names}")
+
+
+def domain_key(host: str) -> str:
+    """The host as local domains are stored: ASCII lower case, no brackets, no final dot; empty for anything odd."""
+    if not host.isascii():  # str.lower() knows letters that DNS does not
+        return ""
+    host = host.lower().removesuffix(".").strip("[]")
+    if ":" in host:  # an IPv6 address has many spellings
+        try:
+            return IPv6Address(host).compressed
+        except ValueError:
+            return ""
+    return host
+
+
+def _compared(old: Image, snapshot: Snapshot) -> tuple[Image, list[Change]]:
+    new = Image.of(snapshot)
+    return new, old.differences(new)

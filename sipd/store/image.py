@@ -1,0 +1,201 @@
+"""Every row in dictionaries, and what each Change does to them.
+
+The cache and the memory store both stand on this, so a Change means the same
+in memory as on disk; `tests/store/` holds them to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sipd.rows import (
+    AddScriptLog,
+    DropBinding,
+    DropDelegate,
+    DropDomain,
+    DropScript,
+    DropUser,
+    PutBinding,
+    PutDelegate,
+    PutDomain,
+    PutScript,
+    PutSettings,
+    PutUser,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sipd.rows import Binding, Change, Script, ScriptKind, Settings, User
+    from sipd.store.base import Snapshot
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Image:
+    """All rows, keyed as they are asked for; addresses-of-record and domains are canonical."""
+
+    __slots__ = ("bindings", "delegates", "domains", "scripts", "settings", "users")
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.bindings: dict[str, tuple[Binding, ...]] = {}
+        self.scripts: dict[tuple[str, ScriptKind], Script] = {}
+        self.domains: dict[str, str] = {}
+        self.delegates: set[tuple[str, str]] = set()  # (aor, who may register for it)
+        self.settings: dict[str, Settings] = {}
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Image:
+        """The image of what was loaded."""
+        image = cls()
+        image.users = {user.aor: user for user in snapshot.users}
+        image.scripts = {(script.aor, script.kind): script for script in snapshot.scripts}
+        image.domains = {domain.name: domain.canonical for domain in snapshot.domains}
+        image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
+        image.settings = {settings.name: settings for settings in snapshot.settings}
+        bindings = image.bindings
+        for binding in snapshot.bindings:
+            bindings[binding.aor] = (*bindings.get(binding.aor, ()), binding)
+        return image
+
+    def apply(self, change: Change) -> None:
+        """Carry out one change that the database accepted."""
+        DO[type(change)](self, change)
+
+    def put_binding(self, change: PutBinding) -> None:
+        """Add a binding, or replace the one with the same URI in its place."""
+        binding = change.binding
+        old = self.bindings.get(binding.aor)
+        if old is None:
+            self.bindings[binding.aor] = (binding,)
+        elif any(one.uri == binding.uri for one in old):
+            self.bindings[binding.aor] = tuple(binding if one.uri == binding.uri else one for one in old)
+        else:
+            self.bindings[binding.aor] = (*old, binding)
+
+    def drop_binding(self, change: DropBinding) -> None:
+        """Remove one binding."""
+        left = tuple(one for one in self.bindings.get(change.aor, ()) if one.uri != change.uri)
+        if left:
+            self.bindings[change.aor] = left
+        else:
+            self.bindings.pop(change.aor, None)
+
+    def put_script(self, change: PutScript) -> None:
+        """Store a script; its version is one more than that of the script it replaces."""
+        script = change.script
+        key = (script.aor, script.kind)
+        old = self.scripts.get(key)
+        self.scripts[key] = script._replace(version=1 if old is None else old.version + 1)
+
+    def drop_script(self, change: DropScript) -> None:
+        """Remove a script."""
+        self.scripts.pop((change.aor, change.kind), None)
+
+    def put_user(self, change: PutUser) -> None:
+        """Add or replace a user; what he owns stays."""
+        self.users[change.user.aor] = change.user
+
+    def drop_user(self, change: DropUser) -> None:
+        """Remove a user and all he owns, and what others had allowed him."""
+        aor = change.aor
+        self.users.pop(aor, None)
+        self.bindings.pop(aor, None)
+        self.scripts.pop((aor, "cpl"), None)
+        self.scripts.pop((aor, "cgi"), None)
+        self.delegates = {row for row in self.delegates if aor not in row}
+
+    def put_domain(self, change: PutDomain) -> None:
+        """Make a domain local."""
+        self.domains[change.name] = change.canonical
+
+    def drop_domain(self, change: DropDomain) -> None:
+        """Make a domain foreign."""
+        self.domains.pop(change.name, None)
+
+    def put_delegate(self, change: PutDelegate) -> None:
+        """Allow a third party."""
+        self.delegates.add((change.aor, change.delegate))
+
+    def drop_delegate(self, change: DropDelegate) -> None:
+        """No longer allow him."""
+        self.delegates.discard((change.aor, change.delegate))
+
+    def put_settings(self, change: PutSettings) -> None:
+        """Store a settings row."""
+        self.settings[change.settings.name] = change.settings
+
+    def add_script_log(self, change: AddScriptLog) -> None:
+        """Nothing: log lines are read from the database."""
+
+    def differences(self, new: Image) -> list[Change]:
+        """The changes that lead from this image to `new` (script versions as they are in `new`)."""
+        changes: list[Change] = [DropUser(aor) for aor in self.users if aor not in new.users]
+        changes += [PutUser(user) for user in _changed(self.users, new.users)]
+        changes += [PutBinding(binding) for binding in _changed(_by_uri(self), _by_uri(new))]
+        changes += [DropBinding(*key) for key in _by_uri(self).keys() - _by_uri(new).keys()]
+        changes += [PutScript(script) for script in _changed(self.scripts, new.scripts)]
+        changes += [DropScript(*key) for key in self.scripts if key not in new.scripts]
+        changes += [PutDomain(*row) for row in new.domains.items() - self.domains.items()]
+        changes += [DropDomain(name) for name in self.domains if name not in new.domains]
+        changes += [PutDelegate(*row) for row in new.delegates - self.delegates]
+        changes += [DropDelegate(*row) for row in self.delegates - new.delegates]
+        changes += [PutSettings(settings) for settings in _changed(self.settings, new.settings)]
+        return changes
+
+
+def missing_user(users: Mapping[str, User], group: Sequence[Change]) -> str | None:
+    """The address-of-record that a change of `group` needs and that no user has; None: all are there."""
+    there: dict[str, bool] = {}  # what the group itself has done so far
+    for change in group:
+        match change:
+            case PutUser():
+                there[change.user.aor] = True
+            case DropUser():
+                there[change.aor] = False
+            case _:
+                for aor in _needed(change):
+                    if not there.get(aor, aor in users):
+                        return aor
+    return None
+
+
+def _needed(change: Change) -> tuple[str, ...]:
+    match change:
+        case PutBinding():
+            return (change.binding.aor,)
+        case PutScript():
+            return (change.script.aor,)
+        case PutDelegate():
+            return (change.aor, change.delegate)
+        case AddScriptLog():
+            return (change.aor,)
+        case _:
+            return ()
+
+
+def _by_uri(image: Image) -> dict[tuple[str, str], Binding]:
+    return {(one.aor, one.uri): one for bindings in image.bindings.values() for one in bindings}
+
+
+def _changed(old: Mapping[K, V], new: Mapping[K, V]) -> Iterator[V]:
+    return (row for key, row in new.items() if old.get(key) != row)
+
+
+DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
+    PutBinding: Image.put_binding,
+    DropBinding: Image.drop_binding,
+    PutScript: Image.put_script,
+    DropScript: Image.drop_script,
+    PutUser: Image.put_user,
+    DropUser: Image.drop_user,
+    PutDomain: Image.put_domain,
+    DropDomain: Image.drop_domain,
+    PutDelegate: Image.put_delegate,
+    DropDelegate: Image.drop_delegate,
+    PutSettings: Image.put_settings,
+    AddScriptLog: Image.add_script_log,
+}
+"""What to do for each kind of change. (Any: each function takes the key's own type.)"""

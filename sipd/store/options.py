@@ -1,0 +1,72 @@
+"""Settings written as text: `key=value`, checked against the types of the Settings row."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type_hints
+
+from sipd.errors import SetupError
+from sipd.rows import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HINTS: Final = get_type_hints(Settings)
+WORDS: Final = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+BOUNDS: Final = {
+    "min_expires": (0, 3600),
+    "default_expires": (1, 2**31),
+    "max_expires": (60, 2**31),
+    "max_contacts": (1, 1000),
+    "max_script": (1, 1_000_000),
+    "stagger": (0.1, 3600),
+    "timer_c": (180.001, 86400),
+    "nonce_life": (10, 86400),
+    "max_transactions": (10, 10_000_000),
+    "traces": (0, 1_000_000),
+}
+"""Least and most that a number may be. RFC 3261: Timer C above three minutes (§16.6), no minimum above an hour (§10.3)."""
+
+
+def settings_from_texts(texts: Sequence[str]) -> dict[str, object]:
+    """The values of `key=value` texts by key, each of the type its setting has.
+
+    Raises SetupError that names the key, what it may be, or the keys there are.
+    """
+    found: dict[str, object] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key not in HINTS or key == "name":
+            known = ", ".join(name for name in HINTS if name != "name")
+            raise SetupError(f"not a setting: {text!r}", f"Write KEY=VALUE with one of: {known}")
+        found[key] = _read(key, value)
+    return found
+
+
+def _read(key: str, value: str) -> object:
+    hint = HINTS[key]
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        if value not in choices:
+            raise SetupError(f"{key} can't be {value!r}", f"It is one of: {', '.join(choices)}")
+        return value
+    if hint is bool:
+        if value.lower() not in WORDS:
+            raise SetupError(f"{key} can't be {value!r}", "It is yes or no")
+        return WORDS[value.lower()]
+    if hint in (int, float):
+        return _number(key, value, hint)
+    if any(ord(letter) < 32 for letter in value):
+        raise SetupError(f"{key} can't hold control characters")
+    return value
+
+
+def _number(key: str, value: str, hint: type) -> int | float:
+    least, most = BOUNDS[key]
+    if NUMBER.fullmatch(value) and (hint is float or "." not in value):
+        number: int | float = float(value) if hint is float else int(value)
+        if least <= number <= most:
+            return number
+    kind = "a number" if hint is float else "a whole number"
+    raise SetupError(f"{key} can't be {value!r}", f"It is {kind} from {least:g} to {most:g}")

@@ -1,0 +1,222 @@
+"""How each Change is written to SQL, and how rows are read back.
+
+Only whole statements with bound parameters, in the subset that SQLite and
+MariaDB share (REPLACE, no ON CONFLICT). A change is one effective statement:
+a group of one needs no savepoint. REPLACE deletes before it inserts, which
+would take a user's bindings along (ON DELETE CASCADE): what others refer to
+is updated, and inserted only when there was nothing to update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from sipd.rows import (
+    AddScriptLog,
+    Binding,
+    DropBinding,
+    DropDelegate,
+    DropDomain,
+    DropScript,
+    DropUser,
+    PutBinding,
+    PutDelegate,
+    PutDomain,
+    PutScript,
+    PutSettings,
+    PutUser,
+    Script,
+    Settings,
+    User,
+)
+
+Value = str | bytes | int | float | None
+
+
+class Ran(Protocol):
+    """What a statement came to."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that an UPDATE matched."""
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The id that an INSERT made."""
+
+
+Execute = Callable[[str, Sequence[Value]], Ran]
+"""Runs one statement with its parameters."""
+
+LOG_LINES: Final = 1000
+"""Lines kept of one user's scripts; a few more may stand until the next sweep."""
+
+PUT_BINDING: Final = """
+    REPLACE INTO contacts (aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance,
+        reg_id, params)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ?"
+CHANGE_SCRIPT: Final = """
+    UPDATE scripts SET script = ?, media_type = ?, modified = ?, modified_by = ?, enabled = ?, version = version + 1
+    WHERE aor = ? AND kind = ?"""
+ADD_SCRIPT: Final = """
+    INSERT INTO scripts (script, media_type, modified, modified_by, enabled, aor, kind, version)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 1)"""
+DROP_SCRIPT: Final = "DELETE FROM scripts WHERE aor = ? AND kind = ?"
+CHANGE_USER: Final = """
+    UPDATE users SET realm = ?, ha1_md5 = ?, ha1_md5_full = ?, ha1_sha256 = ?, ha1_sha256_full = ?, level = ?,
+        role = ?, gateway_class = ?, full_name = ?
+    WHERE aor = ?"""
+ADD_USER: Final = """
+    INSERT INTO users (realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class,
+        full_name, aor)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+DROP_USER: Final = "DELETE FROM users WHERE aor = ?"
+PUT_DOMAIN: Final = "REPLACE INTO domain (name, canonical) VALUES (?, ?)"
+DROP_DOMAIN: Final = "DELETE FROM domain WHERE name = ?"
+PUT_DELEGATE: Final = "REPLACE INTO third_parties (aor, delegate) VALUES (?, ?)"
+DROP_DELEGATE: Final = "DELETE FROM third_parties WHERE aor = ? AND delegate = ?"
+PUT_SETTINGS: Final = """
+    REPLACE INTO server (name, listen, host_name, root, debug, auth, digest_algorithms, digest_uri_check, nonce_life,
+        mode, record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script,
+        stagger, timer_c, max_transactions, traces, script_operations)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VALUES (?, ?, ?, ?)"
+SWEEP_SCRIPT_LOG: Final = """
+    DELETE FROM script_log WHERE aor = ? AND id <= (
+        SELECT id FROM (SELECT id FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS kept)"""
+PUT_META: Final = "REPLACE INTO sipd_meta (name, value) VALUES (?, ?)"
+
+GET_META: Final = "SELECT value FROM sipd_meta WHERE name = ?"
+ALL_USERS: Final = """
+    SELECT aor, realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class, full_name
+    FROM users"""
+ALL_BINDINGS: Final = """
+    SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params
+    FROM contacts"""
+ALL_SCRIPTS: Final = "SELECT aor, kind, script, media_type, modified, modified_by, version, enabled FROM scripts"
+ALL_DOMAINS: Final = "SELECT name, canonical FROM domain"
+ALL_DELEGATES: Final = "SELECT aor, delegate FROM third_parties"
+ALL_SETTINGS: Final = """
+    SELECT name, listen, host_name, root, debug, auth, digest_algorithms, digest_uri_check, nonce_life, mode,
+        record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script, stagger,
+        timer_c, max_transactions, traces, script_operations
+    FROM server ORDER BY name"""
+SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
+
+
+def put_binding(execute: Execute, change: PutBinding) -> None:
+    """One row, one statement: the way of every REGISTER."""
+    b = change.binding
+    execute(
+        PUT_BINDING,
+        (
+            b.aor,
+            b.uri,
+            b.q,
+            b.expires_at,
+            b.call_id,
+            b.cseq,
+            b.action,
+            "\n".join(b.path),
+            b.received,
+            b.user_agent,
+            b.instance,
+            b.reg_id,
+            b.params,
+        ),
+    )
+
+
+def put_script(execute: Execute, change: PutScript) -> None:
+    """The version counts up from what is stored, whatever the row says."""
+    s = change.script
+    row = (s.text, s.media_type, s.modified, s.modified_by, int(s.enabled), s.aor, s.kind)
+    if not execute(CHANGE_SCRIPT, row).rowcount:
+        execute(ADD_SCRIPT, row)
+
+
+def put_user(execute: Execute, change: PutUser) -> None:
+    """The user's own row only."""
+    row = (*change.user[1:], change.user.aor)
+    if not execute(CHANGE_USER, row).rowcount:
+        execute(ADD_USER, row)
+
+
+def put_settings(execute: Execute, change: PutSettings) -> None:
+    """The columns stand in the order of the fields."""
+    execute(PUT_SETTINGS, change.settings)
+
+
+def add_script_log(execute: Execute, change: AddScriptLog) -> None:
+    """One line, and now and then a sweep of the oldest."""
+    row_id = execute(ADD_SCRIPT_LOG, change).lastrowid
+    if row_id is not None and row_id % 100 == 0:
+        execute(SWEEP_SCRIPT_LOG, (change.aor, change.aor, LOG_LINES))
+
+
+WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
+    PutBinding: put_binding,
+    DropBinding: lambda execute, change: execute(DROP_BINDING, change),
+    PutScript: put_script,
+    DropScript: lambda execute, change: execute(DROP_SCRIPT, change),
+    PutUser: put_user,
+    DropUser: lambda execute, change: execute(DROP_USER, change),
+    PutDomain: lambda execute, change: execute(PUT_DOMAIN, change),
+    DropDomain: lambda execute, change: execute(DROP_DOMAIN, change),
+    PutDelegate: lambda execute, change: execute(PUT_DELEGATE, change),
+    DropDelegate: lambda execute, change: execute(DROP_DELEGATE, change),
+    PutSettings: put_settings,
+    AddScriptLog: add_script_log,
+}
+"""What to run for each kind of change. (Any: each function takes the key's own type.)"""
+
+
+# Rows come from a database that only we write: its text is taken as it is. (Any: a driver's rows have no types.)
+
+
+def user_of(row: Sequence[Any]) -> User:
+    """A user from a row of ALL_USERS."""
+    return User(*row)
+
+
+def binding_of(row: Sequence[Any]) -> Binding:
+    """A binding from a row of ALL_BINDINGS."""
+    aor, uri, q, expires_at, call_id, cseq, action, path, *rest = row
+    return Binding(aor, uri, q, expires_at, call_id, cseq, action, tuple(path.split("\n")) if path else (), *rest)
+
+
+def script_of(row: Sequence[Any]) -> Script:
+    """A script from a row of ALL_SCRIPTS."""
+    script = Script(*row)
+    return script._replace(enabled=bool(script.enabled))
+
+
+def settings_of(row: Sequence[Any]) -> Settings:
+    """A settings row from a row of ALL_SETTINGS."""
+    settings = Settings(*row)
+    return settings._replace(record_route=bool(settings.record_route))
+
+
+def as_stored(row: Sequence[Value]) -> list[Value]:
+    """The row with text that is no UTF-8 as bytes: SIP lets phones send such (see sipd.message)."""
+    return [_bytes_if_needed(value) for value in row]
+
+
+def as_text(row: Sequence[Any]) -> Sequence[Any]:
+    """The row with those bytes as text again; scripts are bytes by right and come without this."""
+    if bytes not in map(type, row):
+        return row
+    return tuple(value.decode("utf-8", "surrogateescape") if type(value) is bytes else value for value in row)
+
+
+def _bytes_if_needed(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw
+    return value

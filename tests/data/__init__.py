@@ -1,0 +1,1 @@
+"""Data the tests read, and the programs that made it."""

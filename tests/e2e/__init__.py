@@ -1,0 +1,1 @@
+"""sipd as it is run, with real phones over real sockets."""

@@ -1,0 +1,71 @@
+"""A sipd that runs for one test: its database, its users, its ports, its end."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.running import HERE, READY, Child, free_port, sipdctl, start_sipd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOMAIN = "example.test"
+"""Not an address: contacts on 127.0.0.1 are then never names of this domain."""
+
+USERS = {name: f"pass word of {name}".replace(" ", "-") for name in ("alice", "bob", "carol", "voicemail")}
+
+
+class Server:
+    """One sipd on an SQLite database of its own, on one port of UDP and TCP."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"sqlite:///{directory}/sipd.sqlite3"
+        self._directory = directory
+        self._settings = settings
+        self.child: Child | None = None
+
+    def prepare(self) -> None:
+        """Make the database, with the domain, the users and the settings."""
+        self.ctl("db", "init")
+        self.ctl("domain", "add", DOMAIN)
+        for name, password in USERS.items():
+            self.add_user(name, password)
+        for key, value in self._settings.items():
+            self.ctl("server", "set", f"{key}={value}")
+
+    def add_user(self, name: str, password: str) -> None:
+        """Add name@DOMAIN."""
+        secret = self._directory / "secret"
+        secret.write_text(password + "\n")
+        self.ctl("user", "add", f"{name}@{DOMAIN}", "--password-file", str(secret))
+        secret.unlink()
+
+    def ctl(self, *words: str) -> str:
+        """What sipdctl says about this server's database."""
+        return sipdctl(self.url, *words)
+
+    def start(self) -> None:
+        """Come up, ready to be spoken to."""
+        self.child = start_sipd(self.url, f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}", cwd=self._directory)
+        where = self.child.wait_for(READY)["where"]
+        assert f"udp:{HERE}:{self.port}" in where
+        assert f"tcp:{HERE}:{self.port}" in where
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self.child is not None
+        self.child.kill()
+        self.child = None
+
+    def stop(self) -> None:
+        """Let it end. Raises AssertionError when it was gone already, or left a traceback."""
+        if self.child is None:
+            return
+        child, self.child = self.child, None
+        alive = child.alive
+        code = child.stop()
+        assert alive, f"sipd ended by itself, with {code}\n{child.output}"
+        assert not re.search(r"^Traceback|Exception in|\bERROR\b", "\n".join(child.errors), re.MULTILINE), child.output
+        assert code == 0, f"sipd ended with {code} when asked to\n{child.output}"

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+import pytest
+import trio
+
+from sipd.errors import SetupError
+from sipd.hop import Hop
+from sipd.net.addresses import Unreachable
+from sipd.net.base import Recent
+from sipd.net.udp import MAX_TURN, MAX_WAITING, UdpListener
+from tests.net.heard import Failed, Heard, echo, message
+
+
+def bound(host: str = "127.0.0.1", receive=echo) -> UdpListener:
+    listener = UdpListener(Hop("UDP", host, 0), receive)
+    listener.bind()
+    return listener
+
+
+def phone(listener: UdpListener) -> socket.socket:
+    made = socket.socket(listener.family, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.connect((listener.hop.host, listener.hop.port))
+    return made
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_what_comes_in_goes_back_by_its_flow(nursery, host):
+    heard = Heard(echo)
+    listener = bound(host, heard)
+    await nursery.start(listener.run)
+    with closing(phone(listener)) as ours:
+        ours.send(message())
+        await heard.count(1)
+        assert await trio.socket.from_stdlib_socket(ours).recv(2000) == message()
+        (flow,) = heard.flows
+        assert flow.remote == Hop("UDP", host, ours.getsockname()[1])
+        assert flow.sent_by == (f"[{host}]" if ":" in host else host) + f":{listener.hop.port}"
+        assert (flow.reliable, flow.closed) == (False, False)
+        assert listener.flow_to(flow.remote.host, flow.remote.port) is flow, "one Flow per far end"
+    nursery.cancel_scope.cancel()
+
+
+class Steps(trio.abc.Instrument):
+    """How many messages each step of any task has taken."""
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard = heard
+        self.taken: list[int] = []
+        self.before = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.before = len(self.heard.items)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.taken.append(len(self.heard.items) - self.before)
+
+
+async def test_at_most_64_datagrams_are_taken_in_a_turn(nursery):
+    heard = Heard()
+    listener = bound(receive=heard)
+    with closing(phone(listener)) as ours:
+        for number in range(1000):
+            ours.send(message(f"n{number}"))
+    steps = Steps(heard)
+    trio.lowlevel.add_instrument(steps)
+    await nursery.start(listener.run)
+    await heard.count(1000)
+    trio.lowlevel.remove_instrument(steps)
+    assert heard.items == [message(f"n{number}") for number in range(1000)]
+    assert max(steps.taken) == MAX_TURN
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n\r\n", b"\0" * 40, b"\r\n" * 30, b"hello", b"jaK\0\r\n"])
+async def test_keep_alives_are_not_messages(nursery, data):
+    heard = Heard()
+    listener = bound(receive=heard)
+    await nursery.start(listener.run)
+    with closing(phone(listener)) as ours:
+        ours.send(data)
+        ours.send(message())
+    await heard.count(1)
+    assert heard.items == [message()]
+    nursery.cancel_scope.cancel()
+
+
+def test_a_port_in_use_is_named_and_so_is_what_to_do():
+    first = bound()
+    with pytest.raises(SetupError, match=str(first.hop)) as refused:
+        UdpListener(first.hop).bind()
+    assert "in use" in refused.value.text
+    assert refused.value.hint
+    first.close()
+    again = UdpListener(first.hop)
+    again.bind()
+    again.close()
+
+
+def test_an_address_of_another_machine_is_refused():
+    with pytest.raises(SetupError, match="not an address of this machine"):
+        UdpListener(Hop("UDP", "198.51.100.1", 5060)).bind()
+
+
+def test_a_wildcard_names_a_concrete_address_in_sent_by():
+    wild = bound("0.0.0.0")
+    assert not wild.sent_by.startswith("0.0.0.0")
+    assert wild.flow_to("192.0.2.7", 5060).sent_by == wild.sent_by
+    wild.close()
+    named = UdpListener(Hop("UDP", "0.0.0.0", 0), sent_by_host="sip.example.com")
+    named.bind()
+    assert named.sent_by == f"sip.example.com:{named.hop.port}"
+    named.close()
+
+
+def test_both_families_can_have_the_same_port():
+    first = bound("::")
+    second = UdpListener(Hop("UDP", "0.0.0.0", first.hop.port))
+    second.bind()
+    second.close()
+    first.close()
+
+
+def test_what_the_kernel_refuses_is_told():
+    failed = Failed()
+    listener = bound()
+    listener.on_failed = failed
+    flow = listener.flow_to("127.0.0.1", 9)
+    flow.send(b"x" * 70000)
+    assert failed.flows == [flow]
+    assert listener.failures == 1
+    listener.close()
+    assert flow.closed
+
+
+@pytest.mark.parametrize("host", ["224.0.0.1", "0.0.0.0", "example.com"])
+def test_only_one_machine_is_sent_to(host):
+    listener = bound()
+    with pytest.raises(Unreachable):
+        listener.flow_to(host, 5060)
+    listener.close()
+
+
+def test_two_spellings_are_one_far_end():
+    listener = bound("::1")
+    assert listener.flow_to("0:0:0::1", 5060) is listener.flow_to("::1", 5060)
+    listener.close()
+
+
+def test_the_flows_kept_are_bounded():
+    listener = bound()
+    listener._flows = Recent(10)
+    for port in range(1, 101):
+        listener.flow_to("127.0.0.1", port)
+    assert len(listener._flows) <= 20
+    listener.close()
+
+
+class FullSocket:
+    """Stands for a kernel that takes nothing for a while: loopback never fills a UDP send buffer."""
+
+    def __init__(self) -> None:
+        self.is_full = True
+        self.taken: list[bytes] = []
+
+    def sendto(self, data: bytes, address: object) -> int:
+        if self.is_full:
+            raise BlockingIOError
+        self.taken.append(data)
+        return len(data)
+
+
+async def test_what_the_kernel_does_not_take_now_waits_and_is_bounded(nursery):
+    listener = bound()
+    flow, kernel = listener.flow_to("127.0.0.1", 9), FullSocket()
+    flow._sendto = kernel.sendto
+    for number in range(MAX_WAITING + 5):
+        flow.send(b"%d" % number)
+    assert listener.dropped == 5
+    kernel.is_full = False
+    await nursery.start(listener.run)
+    with trio.fail_after(5):
+        while len(kernel.taken) < MAX_WAITING:
+            await trio.lowlevel.checkpoint()
+    assert kernel.taken == [b"%d" % number for number in range(MAX_WAITING)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_kernel_counts_what_it_lost(nursery):
+    listener = bound()
+    assert listener.lost_in_kernel() == 0
+    with closing(phone(listener)) as ours:
+        for _ in range(40000):
+            ours.send(b"x" * 1400)
+            if listener._socket is not None and listener.lost_in_kernel():
+                break
+        assert listener.lost_in_kernel() > 0
+    listener.close()
+    assert listener.lost_in_kernel() == 0
+
+
+async def test_the_tap_sees_both_directions(nursery):
+    seen: list[tuple[str, bytes]] = []
+    heard = Heard(echo)
+    listener = bound(receive=heard)
+    listener.tap = lambda direction, flow, data: seen.append((direction, data))
+    await nursery.start(listener.run)
+    with closing(phone(listener)) as ours:
+        ours.send(message())
+        await heard.count(1)
+    assert seen == [("in", message()), ("out", message())]
+    nursery.cancel_scope.cancel()
+
+
+async def test_cancelling_gives_the_port_back():
+    listener = bound()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listener.run)
+        nursery.cancel_scope.cancel()
+    again = UdpListener(listener.hop)
+    again.bind()
+    again.close()
