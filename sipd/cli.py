@@ -118,7 +118,8 @@ def import_licence(file: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open everything, serve until a signal."""
-    from sipd.server import startup  # late: `sipd -v` and `--help` need none of it
+    from sipd.control.rpc import control_service  # late: `sipd -v` and `--help` need none of it
+    from sipd.server import startup
 
     options = startup.Options(
         database=arguments.database,
@@ -131,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         check=arguments.check,
     )
     tell = detach() if arguments.daemon and not arguments.foreground and not arguments.check else None
-    return startup.main(options, say=print_line, ready=tell)
+    return startup.main(options, say=print_line, ready=tell, services=(control_service,))
 
 
 def print_line(text: str) -> None:

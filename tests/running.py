@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -20,25 +21,34 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+PORTS = (20000, 32000)
+"""Where free ports are looked for: below those that the kernel gives to connections."""
+
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+
 _handed_out: set[int] = set()
+_started: list[Child] = []
 
 
-def free_port(*, udp: bool = True, tcp: bool = True) -> int:
-    """A port of 127.0.0.1 that nobody has open now, on both transports, and that this was not asked before."""
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has open now, nor the three above it, on UDP or TCP; each is given once.
+
+    Phones open the next ones too, for TLS and for media.
+    """
     while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            first.bind((HERE, 0))
-            port = int(first.getsockname()[1])
-            if port in _handed_out or port > 60000:  # SIPp counts upward from its port for media
-                continue
-            if tcp:
-                try:
-                    held.enter_context(socket.socket()).bind((HERE, port))
-                except OSError:
-                    continue
+        port = random.randrange(*PORTS, 4)
+        if port not in _handed_out and all(_can_bind(kind, port + more) for kind in KINDS for more in range(4)):
             _handed_out.add(port)
             return port
+
+
+def _can_bind(kind: socket.SocketKind, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as tried:
+        try:
+            tried.bind((HERE, port))
+        except OSError:
+            return False
+    return True
 
 
 class Child:
@@ -75,6 +85,7 @@ class Child:
         ]
         for reader in self._readers:
             reader.start()
+        _started.append(self)
 
     def _read(self, stream, kept: list[str]) -> None:
         for line in stream:
@@ -170,6 +181,12 @@ class Child:
             if stream is not None and not stream.closed:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+def stop_all() -> None:
+    """End what a failure may have left behind; what has ended already is only forgotten."""
+    while _started:
+        _started.pop().stop(seconds=2)
 
 
 def _is_open(port: int) -> bool:

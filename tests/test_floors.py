@@ -18,7 +18,18 @@ FLOOR_OF_ROOM = {
     "cli": 5, "__main__": 5, "tools": 5, "control": 5, "phone": 5,
 }  # fmt: skip
 SEPARATE_FLOORS = {1, 3}  # rooms of these don't import each other; startup hands them their equals
-SHELL_ONLY = {"trio", "socket", "select", "selectors", "threading", "subprocess", "asyncio", "time", "random", "sqlite3"}
+SHELL_ONLY = {
+    "trio",
+    "socket",
+    "select",
+    "selectors",
+    "threading",
+    "subprocess",
+    "asyncio",
+    "time",
+    "random",
+    "sqlite3",
+}
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
 WITHIN_SERVER = [  # each imports only those before it
     "ids", "explain", "door", "admission", "house", "answer", "node", "clock", "branch", "fork", "registration", "scripting",
@@ -32,7 +43,9 @@ def room_of(path: Path) -> str:
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in (ROOT / "sipd").rglob("*.py") if path.parent != ROOT / "sipd" or path.stem != "__init__")
+    return sorted(
+        path for path in (ROOT / "sipd").rglob("*.py") if path.parent != ROOT / "sipd" or path.stem != "__init__"
+    )
 
 
 def imports(path: Path) -> list[tuple[str, int]]:
@@ -93,8 +106,14 @@ def test_server_modules_import_only_those_below() -> None:
 
 
 def test_what_runs_between_a_datagram_and_its_answer_never_awaits() -> None:
-    for module in ("server/dispatch.py", "server/fork.py", "server/answer.py", "server/registration.py", "server/search.py",
-                   "server/scripting.py"):
+    for module in (
+        "server/dispatch.py",
+        "server/fork.py",
+        "server/answer.py",
+        "server/registration.py",
+        "server/search.py",
+        "server/scripting.py",
+    ):
         tree = ast.parse((ROOT / "sipd" / module).read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.AsyncFunctionDef) and node.name != "fetch_and_ask":

@@ -21,9 +21,10 @@ import trio
 from sipd.errors import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sipd.server.house import House
+    from sipd.store import DatabaseUrl
 
     Verb = Callable[[House, dict[str, object]], object]
 
@@ -54,7 +55,14 @@ def runtime_directory() -> Path:
 
 def control_path(database: str) -> Path:
     """Where the server on this database (its absolute path or URL) listens for questions."""
-    return runtime_directory() / f"{sha256(database.encode()).hexdigest()[:24]}.ctl"
+    return runtime_directory() / f"{sha256(database.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.ctl"
+
+
+def control_path_of(url: DatabaseUrl) -> Path | None:
+    """The same for a URL, one for all spellings of a file's path; None where nobody else can mean the same database."""
+    if url.path is not None:
+        return control_path(f"{url.scheme}:{url.path.resolve()}")
+    return None if url.scheme == "memory" else control_path(url.shown)
 
 
 # --- the server's side ---------------------------------------------------------------------------
@@ -70,7 +78,12 @@ def stats(house: House, arguments: dict[str, object]) -> object:
     return house.counters.as_dict()
 
 
-VERBS: Final[dict[str, Verb]] = {"explain": explain, "stats": stats}
+def listening(house: House, arguments: dict[str, object]) -> object:
+    """Where the server listens, as transport:address:port."""
+    return [str(hop) for hop in house.network.listening]
+
+
+VERBS: Final[dict[str, Verb]] = {"explain": explain, "listening": listening, "stats": stats}
 """What can be asked."""
 
 
@@ -85,45 +98,71 @@ def reply_to(house: House, line: bytes) -> bytes:
     return json.dumps(said).encode() + b"\n"
 
 
-def _tidy(path: Path, *, remove: bool = True) -> None:
-    """Remove the socket file, or make it ours alone: quick calls on a local directory."""
-    if remove:
-        path.unlink(missing_ok=True)
-    else:
+def control_service(house: House, url: DatabaseUrl) -> Callable[[], Awaitable[None]] | None:
+    """The task that answers questions about this server; None for a database that only this process has.
+
+    The socket is there when this returns: who sees the server ready can ask.
+    A file left over by a killed server is replaced; the lock on the database
+    says that nobody lives there. A server that can't be asked still serves.
+    """
+    try:
+        path = control_path_of(url)
+        if path is None:
+            return None
+        listener = open_control(path)
+    except (OSError, SetupError) as fault:
+        house.log.event("no_control_socket", text=fault)
+        return None
+    return lambda: serve_control(house, listener, path)
+
+
+def open_control(path: Path) -> socket.socket:
+    """The listening socket, whose file only we can use. Raises OSError."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
         path.chmod(0o600)
+        listener.listen(16)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
-async def serve_control(
-    house: House, path: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
+async def serve_control(house: House, listener: socket.socket, path: Path) -> None:
     """Answer questions at that socket until cancelled; the file is removed at the end."""
-    _tidy(path)
-    listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    await listener.bind(str(path))
-    _tidy(path, remove=False)
-    listener.listen(16)
 
     async def one(stream: trio.SocketStream) -> None:
-        with trio.move_on_after(PATIENCE):  # bounds one exchange
-            try:
-                line = b""
-                while not line.endswith(b"\n") and len(line) <= LONGEST:
-                    chunk = await stream.receive_some(LONGEST)
-                    if not chunk:
-                        return
-                    line += chunk
-                await stream.send_all(reply_to(house, line))
-            except trio.BrokenResourceError:
-                pass
-            finally:
-                with trio.CancelScope(shield=True):  # closing a local socket does not wait
-                    await stream.aclose()
+        async with stream:
+            with trio.move_on_after(PATIENCE):  # bounds one exchange
+                try:
+                    line = await _line_from(stream)
+                    if line:
+                        await stream.send_all(reply_to(house, line))
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return  # who asked is gone
 
     try:
-        task_status.started()
-        await trio.serve_listeners(one, [trio.SocketListener(listener)])
+        await trio.serve_listeners(one, [trio.SocketListener(trio.socket.from_stdlib_socket(listener))])
     finally:
-        _tidy(path)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _line_from(stream: trio.SocketStream) -> bytes:
+    """One line, or nothing when it does not come whole."""
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = await stream.receive_some(LONGEST)
+        if not chunk or len(line) > LONGEST:
+            return b""
+        line += chunk
+    return line
 
 
 # --- the asking side -----------------------------------------------------------------------------
@@ -142,11 +181,19 @@ def ask(path: Path, verb: str, **arguments: object) -> object:
                 if not chunk:
                     break
                 said += chunk
+        except TimeoutError as fault:
+            raise SetupError(
+                f"sipd did not answer within {PATIENCE:g} s", "It is there, and too busy or stuck"
+            ) from fault
         except OSError as fault:
             raise SetupError(
-                "no sipd is running on this database", "Start it first; what it remembers ends with it."
+                "no sipd that we may ask is running on this database",
+                "Start it, or ask as the user it runs as; what it remembers ends with it",
             ) from fault
-    answer = json.loads(said or b"{}")
+    try:
+        answer = json.loads(said)
+    except ValueError as fault:
+        raise SetupError("sipd hung up without an answer", "Ask again; its log may say more") from fault
     if "error" in answer:
         raise SetupError(f"the server says: {answer['error']}")
     return answer.get("result")

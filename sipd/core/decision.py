@@ -55,7 +55,7 @@ class Relay(NamedTuple):
 class Proxy(NamedTuple):
     """Forward to this target set (§16.5).
 
-    `quick`: one target, no search beyond it (in a dialog, a foreign URI, a
+    `quick`: one target, no search beyond it (in a dialog, or a
     non-INVITE): no task is needed. `owner`: whose bindings they are.
     """
 

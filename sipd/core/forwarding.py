@@ -58,20 +58,23 @@ def stamp(request: Request, source: Hop) -> None:
 def forwarded_copy(request: Request, passage: Passage) -> bytes:
     """The request as it goes to one target, in the order of §16.6."""
     draft = Draft(request)
-    for edit in EDITS:
+    for edit in EDITS:  # each leaves what is not its own as it was
         edit(draft, request, passage)
     return bytes(draft)
 
 
 def set_request_uri(draft: Draft, request: Request, passage: Passage) -> None:
-    """Step 2: the target's URI; its header part is never carried (§19.1.5, T64)."""
+    """Step 2: the target's URI, in which nothing can break a line: it was parsed."""
     draft.start_line = f"{request.method} {passage.target.uri.text} SIP/2.0"
 
 
 def lower_max_forwards(draft: Draft, request: Request, passage: Passage) -> None:
-    """Step 3: one less; 70 where there was none."""
+    """Step 3: one less; 70 where there was none. It comes once at most."""
     hops = request.max_forwards
-    draft.replace("Max-Forwards", "70" if hops is None else str(hops - 1))
+    if hops is None:
+        draft.append("Max-Forwards", "70")
+    else:
+        draft.lines[draft.names.index("Max-Forwards")] = f"Max-Forwards: {hops - 1}"
 
 
 def record_route(draft: Draft, request: Request, passage: Passage) -> None:
@@ -105,8 +108,10 @@ def follow_strict_route(draft: Draft, request: Request, passage: Passage) -> Non
 
 
 def add_via(draft: Draft, request: Request, passage: Passage) -> None:
-    """Step 8: our own Via on top."""
-    draft.prepend("Via", f"SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}")
+    """Step 8: our own Via above the others; all of its text is ours."""
+    at = draft.names.index("Via")
+    draft.names.insert(at, "Via")
+    draft.lines.insert(at, f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}")
 
 
 EDITS: Final = (set_request_uri, lower_max_forwards, record_route, add_path, follow_strict_route, add_via)

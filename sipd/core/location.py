@@ -106,7 +106,7 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
 
 
 def forward(inquiry: Inquiry, targets: tuple[Target, ...]) -> Decision:
-    """Send on to one place, without search or task."""
+    """Send on to one place; only a new INVITE needs a task for that."""
     inquiry.trace.append(Step("forward", targets[0].uri.text, "proxy"))
     if inquiry.request.method == "ACK":
         return Relay(targets[0])

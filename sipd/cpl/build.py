@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sipd.cpl import subfields, switches
@@ -11,6 +12,7 @@ from sipd.cpl.lint import Lint
 from sipd.cpl.nodes import (
     MAX_LOCATIONS,
     MAX_LOGS,
+    NO_OUTPUT,
     Location,
     LogNode,
     LookupNode,
@@ -180,6 +182,7 @@ class Builder:
         condition_of: Callable[[Element], switches.Condition[Seen] | None],
     ) -> Built:
         outputs: list[Output[Seen]] = []
+        tried: list[str] = []
         ends: dict[str, Way] = {}
         conditions: list[tuple[Element, switches.Condition[Seen]]] = []
         most = NOTHING
@@ -195,11 +198,13 @@ class Builder:
             elif condition is not None:
                 conditions.append((output, condition))
                 label = f"{output.step} {condition.operator} {shown(condition.wanted)}"
-                outputs.append(Output(condition.matches, built.node, label))
+                outputs.append(Output(condition.matches, built.node, label + not_those(tried)))
+                tried.append(label)
         self._lint.switch(element, look is subfields.absent, switches.left_nothing(conditions))
-        node = Switch(
-            self._places.of(element), variable, look, tuple(outputs), ends.get("not-present"), ends.get("otherwise")
-        )
+        otherwise = ends.get("otherwise", NO_OUTPUT)
+        not_present = ends.get("not-present", otherwise)
+        otherwise = otherwise._replace(label=otherwise.label + not_those(tried))
+        node = Switch(self._places.of(element), variable, look, tuple(outputs), not_present, otherwise)
         return Built(node, most.locations, most.logs)
 
     def address_switch(self, element: Element, filled: bool) -> Built:
@@ -208,36 +213,30 @@ class Builder:
         parts = {name: name for name in (*subfields.SUBFIELDS, "display")}
         field = read_choice(self._report, element, "field", fields, "origin")
         if "subfield" not in element.attributes:
-            address = subfields.FIELDS[field]
-            return self._switch(
-                element, filled, field, address, lambda output: switches.uri_condition(self._report, output)
-            )
+            whole = partial(switches.uri_condition, self._report)
+            return self._switch(element, filled, field, subfields.FIELDS[field], whole)
         part = read_choice(self._report, element, "subfield", parts, "")
-        self._lint.subfield(element, field, part)
         if not part:  # reported: nothing can be said about the outputs' values
             return self._switch(element, filled, field, subfields.subfield_of(field, "user"), lambda output: None)
-        return self._switch(
-            element,
-            filled,
-            f"{field} {part}",
-            subfields.subfield_of(field, part),
-            lambda output: switches.address_condition(self._report, output, part),
-        )
+        self._lint.subfield(element, part)
+        look = subfields.subfield_of(field, part)
+        condition_of = partial(switches.address_condition, self._report, subfield=part)
+        return self._switch(element, filled, f"{field} {part}", look, condition_of)
 
     def string_switch(self, element: Element, filled: bool) -> Built:
         """§4.2."""
         field = read_choice(self._report, element, "field", {name: name for name in subfields.STRINGS}, "subject")
-        look = subfields.STRINGS[field]
-        return self._switch(element, filled, field, look, lambda o: switches.string_condition(self._report, o))
+        condition_of = partial(switches.string_condition, self._report)
+        return self._switch(element, filled, field, subfields.STRINGS[field], condition_of)
 
     def language_switch(self, element: Element, filled: bool) -> Built:
         """§4.3."""
-        condition_of = lambda output: switches.language_condition(self._report, output)  # noqa: E731
+        condition_of = partial(switches.language_condition, self._report)
         return self._switch(element, filled, "language", subfields.languages, condition_of)
 
     def priority_switch(self, element: Element, filled: bool) -> Built:
         """§4.5."""
-        condition_of = lambda output: switches.priority_condition(self._report, output)  # noqa: E731
+        condition_of = partial(switches.priority_condition, self._report)
         return self._switch(element, filled, "priority", subfields.priority, condition_of)
 
     def location(self, element: Element, filled: bool) -> Built:
@@ -363,6 +362,18 @@ def way_to(output: Element, built: Built) -> Way:
     """An output without condition, with words for the trace."""
     label = output.tag if built.node is not None else f"{output.tag} leads nowhere: default behaviour"
     return Way(built.node, label)
+
+
+MOST_TRIED: Final = 5
+"""Conditions that did not match which the trace names: the last ones."""
+
+
+def not_those(tried: list[str]) -> str:
+    """What was tried before an output, for the trace: made when the script is compiled, not in a call."""
+    if not tried:
+        return ""
+    more = "…, " if len(tried) > MOST_TRIED else ""
+    return f" (not {more}{', not '.join(tried[-MOST_TRIED:])})"
 
 
 def larger(one: Built, other: Built) -> Built:

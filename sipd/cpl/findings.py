@@ -108,6 +108,8 @@ class CplError(ScriptError):
 
 def shown(value: str, most: int = 60) -> str:
     """`value` in quotes for a message: at most so long, without characters that would upset a terminal."""
+    if len(value) <= most and value.isprintable():
+        return f"“{value}”"
     short = value if len(value) <= most else value[: most - 1] + "…"
     return "“" + _UNSHOWABLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", short) + "”"
 
@@ -146,21 +148,17 @@ class Report:
         Raises Full when there are MAX_FINDINGS errors.
         """
         self._add("error", code, text, at, attribute, section, hint)
-        if self._count["error"] >= MAX_FINDINGS:
-            raise Full
 
     def warning(
         self, code: str, text: str, at: Element, attribute: str = "", *, section: str = "", hint: str = ""
     ) -> None:
         """The script is legal, and this in it is surely not meant."""
-        if self._count["warning"] < MAX_FINDINGS:
-            self._add("warning", code, text, at, attribute, section, hint)
+        self._add("warning", code, text, at, attribute, section, hint)
 
     def at_offset(self, severity: Severity, code: str, text: str, offset: int, path: str = "", hint: str = "") -> None:
         """A finding about a byte of the document, not about an element."""
         line, column = self._text.place(offset)
-        self._found.append(Finding(line, column, path, code, text, CODES[code], hint, severity))
-        self._count[severity] += 1
+        self._keep(Finding(line, column, path, code, text, CODES[code], hint, severity))
 
     def line(self, element: Element) -> int:
         """The line an element begins on."""
@@ -171,8 +169,15 @@ class Report:
     ) -> None:
         line, column = self._text.place(self._text.attribute_offset(at.offset, attribute) if attribute else at.offset)
         rule = f"{_RFC}{section}" if section else CODES[code]
-        self._found.append(Finding(line, column, at.path, code, text, rule, hint, severity))
-        self._count[severity] += 1
+        self._keep(Finding(line, column, at.path, code, text, rule, hint, severity))
+
+    def _keep(self, finding: Finding) -> None:
+        if finding.severity == "warning" and self._count["warning"] >= MAX_FINDINGS:
+            return
+        self._found.append(finding)
+        self._count[finding.severity] += 1
+        if self._count["error"] >= MAX_FINDINGS:
+            raise Full
 
     def refused(self) -> CplError | None:
         """The error to raise when anything was refused."""

@@ -49,9 +49,8 @@ class Lint:
                     hint=f'use it with <sub ref="{name[:30]}"/>, or delete it',
                 )
 
-    def subfield(self, element: Element, field: str, part: str) -> None:
+    def subfield(self, element: Element, part: str) -> None:
         """Warn of a subfield that should not be used."""
-        del field
         if part == "password":
             self._report.warning(
                 "CPL-PASSWORD",

@@ -50,13 +50,15 @@ class Run:
 
     def add(self, added: tuple[Target, ...], most: int = 0) -> None:
         """Put locations into the set; one that is there already takes the new priority. `most` 0: no limit."""
-        targets = self.targets
+        held = {target.uri.text: target for target in self.targets}
         for target in added:
-            if targets:
-                targets = tuple(t for t in targets if not t.uri.same_as(target.uri))
-            if not most or len(targets) < most:
-                targets = (*targets, target)
-        self.targets = targets
+            uri = target.uri
+            if held.pop(uri.text, None) is None:
+                for text in [text for text, other in held.items() if other.uri.same_as(uri)]:
+                    del held[text]
+            if not most or len(held) < most:
+                held[uri.text] = target
+        self.targets = tuple(held.values())
 
 
 class Node:
@@ -65,12 +67,8 @@ class Node:
     __slots__ = ("place",)
 
     def __init__(self, place: str) -> None:
-        self.place = place
-        """Path and line, for the trace: `/cpl/incoming/proxy[1] line 7`."""
-
-    def note(self, trace: Trace, saw: str, chose: str) -> None:
-        """Leave a line of what this node did."""
-        trace.append(TraceStep(f"cpl {self.place}", saw, chose))
+        self.place = f"cpl {place}"
+        """Path and line as the trace names them: `cpl /cpl/incoming/proxy[1] line 7`."""
 
 
 class Step(Node):
@@ -116,7 +114,7 @@ class Output(NamedTuple, Generic[Seen]):
 
     matches: Callable[[Seen], bool]
     following: Next
-    label: str  # `address[2] is “bob”`
+    label: str  # `address[2] is “bob” (not address[1] is “alice”)`
 
 
 class Way(NamedTuple):
@@ -140,16 +138,16 @@ class Switch(Step, Generic[Seen]):
         variable: str,
         look: Callable[[Facts], Seen | None],
         outputs: tuple[Output[Seen], ...],
-        not_present: Way | None,
-        otherwise: Way | None,
+        not_present: Way,
+        otherwise: Way,
     ) -> None:
         super().__init__(place)
         self.variable = variable
         self.look = look
         self.outputs = outputs
-        self.otherwise = otherwise or NO_OUTPUT
+        self.otherwise = otherwise
         # A value that is absent matches no condition, so it does not matter where not-present stands.
-        self.not_present = not_present or self.otherwise
+        self.not_present = not_present
 
     def step(self, run: Run) -> Next:
         """The first output that matches."""
@@ -168,15 +166,13 @@ class Switch(Step, Generic[Seen]):
         return chosen.following
 
     def _explain(self, trace: Trace, seen: Seen | None, chosen: Output[Seen] | Way) -> None:
-        text = ", ".join(sorted(seen)) if isinstance(seen, frozenset) else str(seen)
-        said = f"{self.variable} is absent" if seen is None else f"{self.variable} is {shown(text)}"
-        tried: list[str] = []
-        if seen is not None:
-            for output in self.outputs:
-                if output is chosen:
-                    break
-                tried.append(output.label)
-        self.note(trace, said, f"{chosen.label} (not {', not '.join(tried)})" if tried else chosen.label)
+        if seen is None:
+            said = f"{self.variable} is absent"
+        elif isinstance(seen, str):
+            said = f"{self.variable} is {shown(seen)}"
+        else:
+            said = f"{self.variable} is {shown(', '.join(sorted(seen)) if isinstance(seen, frozenset) else str(seen))}"
+        trace.append(TraceStep(self.place, said, chosen.label))
 
 
 class Location(Step):
@@ -200,7 +196,7 @@ class Location(Step):
         else:
             run.add((target,))
         if run.trace is not None:
-            self.note(run.trace, f"location {self.uri.text}", set_text(run.targets))
+            run.trace.append(TraceStep(self.place, f"location {_short(self.uri)}", set_text(run.targets)))
         return self.following
 
 
@@ -220,7 +216,9 @@ class RemoveLocation(Step):
         uri = self.uri
         run.targets = () if uri is None else tuple(t for t in run.targets if not t.uri.same_as(uri))
         if run.trace is not None:
-            self.note(run.trace, f"remove {'all' if uri is None else uri.text}", set_text(run.targets))
+            run.trace.append(
+                TraceStep(self.place, f"remove {'all' if uri is None else _short(uri)}", set_text(run.targets))
+            )
         return self.following
 
 
@@ -254,7 +252,11 @@ class LookupNode(Ask):
                 outcome = "notfound"
         way = self.ways.get(outcome, NO_OUTPUT)
         if run.trace is not None:
-            self.note(run.trace, f"lookup {self.effect.source}: {outcome}", f"{way.label}; {set_text(run.targets)}")
+            run.trace.append(
+                TraceStep(
+                    self.place, f"lookup {self.effect.source}: {outcome}", f"{way.label}; {set_text(run.targets)}"
+                )
+            )
         return way.following
 
 
@@ -286,7 +288,7 @@ class Proxy(Ask):
             if self.ordering == "first-only":
                 targets = targets[:1]
         if run.trace is not None:
-            self.note(run.trace, set_text(targets), f"proxy, {self.ordering}")
+            run.trace.append(TraceStep(self.place, set_text(targets), f"proxy, {self.ordering}"))
         self._used(run, targets)
         return ProxyTo(targets, self.ordering, self.timeout, self.recurse)
 
@@ -305,7 +307,7 @@ class Proxy(Ask):
                 run.add(result.contacts, MAX_LOCATIONS)
         way = self.ways.get(outcome, self.default)
         if run.trace is not None:
-            self.note(run.trace, f"outcome {outcome}", f"{way.label}; {set_text(run.targets)}")
+            run.trace.append(TraceStep(self.place, f"outcome {outcome}", f"{way.label}; {set_text(run.targets)}"))
         return way.following
 
 
@@ -322,7 +324,7 @@ class LogNode(Ask):
     def ask(self, run: Run) -> Effect | None:
         """Log it."""
         if run.trace is not None:
-            self.note(run.trace, f"log {shown(self.effect.name)}", shown(self.effect.comment))
+            run.trace.append(TraceStep(self.place, f"log {shown(self.effect.name)}", shown(self.effect.comment)))
         return self.effect
 
     def told(self, run: Run, result: Result) -> Next:
@@ -345,7 +347,7 @@ class RedirectNode(End):
         targets = tuple(sorted(run.targets, key=_best_first)) if len(run.targets) > 1 else run.targets
         if run.trace is not None:
             status = "404" if not targets else "301" if self.permanent else "302"
-            self.note(run.trace, set_text(targets), f"redirect {status}")
+            run.trace.append(TraceStep(self.place, set_text(targets), f"redirect {status}"))
         return Redirect(targets, self.permanent) if targets else _NOT_FOUND
 
 
@@ -361,7 +363,7 @@ class RejectNode(End):
     def end(self, run: Run) -> EndOfScript:
         """Refuse it."""
         if run.trace is not None:
-            self.note(run.trace, "reject", f"{self.final.status} {self.final.reason}".rstrip())
+            run.trace.append(TraceStep(self.place, "reject", f"{self.final.status} {self.final.reason}".rstrip()))
         return self.final
 
 
@@ -372,7 +374,17 @@ def _best_first(target: Target) -> int:
     return -target.q
 
 
+MOST_SHOWN: Final = 5
+"""Locations the trace names of a set, each by so much of its URI that a trace stays small whatever the script is."""
+
+
 def set_text(targets: tuple[Target, ...]) -> str:
-    """The location set for a trace: `{sip:a@b;q=0.5, sip:c@d}`."""
-    each = (t.uri.text if t.q == 1000 else f"{t.uri.text} q={t.q / 1000:g}" for t in targets)
+    """The location set for a trace: `{sip:a@b q=0.5, sip:c@d}`."""
+    each = [_short(t.uri) if t.q == 1000 else f"{_short(t.uri)} q={t.q / 1000:g}" for t in targets[:MOST_SHOWN]]
+    if len(targets) > MOST_SHOWN:
+        each.append(f"{len(targets) - MOST_SHOWN} more")
     return "{" + ", ".join(each) + "}"
+
+
+def _short(uri: Uri) -> str:
+    return uri.text if len(uri.text) <= 80 else uri.text[:79] + "…"

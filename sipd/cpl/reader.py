@@ -24,6 +24,7 @@ _SEPARATOR: Final = "\x01"  # can't be in an XML document, so neither in a names
 _BLANKS: Final = " \t\r\n"
 _NAME_END: Final = re.compile(rb"[\s/>]")
 _NO_ELEMENTS: Final = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
+_BAD_TOKEN: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 _MISMATCH: Final = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
 
@@ -86,7 +87,9 @@ class Reader:
     def _not_well_formed(self, error: expat.ExpatError) -> Never:
         offset = max(self._parser.ErrorByteIndex, 0)
         text, hint = expat.ErrorString(error.code), XML_HINTS.get(error.code, "")
-        if error.code == _NO_ELEMENTS and not self._tags:
+        if error.code == _BAD_TOKEN:
+            text = "something can't stand here"
+        elif error.code == _NO_ELEMENTS and not self._tags:
             text, hint = "the script is empty", "a script begins with <cpl>"
         elif error.code in (_NO_ELEMENTS, _MISMATCH):
             name, opened = self._tags[-1]
@@ -200,11 +203,15 @@ class Reader:
         at = self._open[-1] if self._open else None
         if words and at is not None and at.offset not in self._said_text:
             self._said_text.add(at.offset)
-            self._report.error(
+            # expat gathers text, so its position is not that of the words; references in them hide them too.
+            found = self._text.data.find(words.split("\n", 1)[0][:20].encode(), at.offset)
+            self._report.at_offset(
+                "error",
                 "CPL-TEXT",
                 f"the words {shown(words, 30)} stand inside <{at.tag}>: CPL has tags only",
-                at,
-                hint="a remark is written <!-- so -->",
+                at.offset if found < 0 else found,
+                at.path,
+                "a remark is written <!-- so -->",
             )
 
 

@@ -10,7 +10,8 @@ from sipd.message.grammar import TOKEN_CHARS, unquote
 
 _SCHEME: Final = re.compile(rf"([{TOKEN_CHARS}]++)(?:[ \t]++(.*))?", re.DOTALL)
 _PAIR: Final = re.compile(
-    rf"([{TOKEN_CHARS}]++)[ \t]*+=[ \t]*+" r'("(?:[^"\\]|\\.)*+"|[^\x00-\x20\x7f",;<>\\]++)[ \t]*+(,[ \t]*+|$)',
+    rf"([{TOKEN_CHARS}]++)[ \t]*+=[ \t]*+"
+    r'("(?:[^"\\]|\\.)*+"|[^\x00-\x20\x7f-\U0010ffff",;<>\\]++)[ \t]*+(,[ \t]*+|$)',
     re.DOTALL,
 )
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -32,7 +33,7 @@ def parse_auth(text: str) -> AuthParams:
     params: dict[str, str] = {}
     if not rest:
         raise BadSyntax("Bad credentials")
-    if _TOKEN68.fullmatch(rest):
+    if scheme != "digest" and _TOKEN68.fullmatch(rest):
         return AuthParams(scheme, params)
     at, more = 0, ","
     while more:

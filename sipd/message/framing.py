@@ -10,10 +10,8 @@ from sipd.message.parse import MAX_BODY, MAX_HEAD
 PING: Final = b"\r\n\r\n"
 """A keep-alive between messages; it is answered with one CRLF (RFC 5626 §3.5.1)."""
 
-# A Content-Length line: its value may be folded, its name in any case or compact.
-_LENGTH: Final = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*+:(?:[ \t]|\r\n[ \t])*+([0-9]{1,9}+)?+(?:[ \t]|\r\n[ \t])*+(\r\n)?+", re.IGNORECASE
-)
+_NAME: Final = re.compile(rb"\r\n(?:content-length|l)[ \t]*+:", re.IGNORECASE)
+_VALUE: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*+([0-9]{1,9}+)(?:[ \t]|\r\n[ \t])*+\r\n")  # folds and all
 
 
 class Framer:
@@ -79,8 +77,9 @@ class Framer:
             self._length = self._max_head
             return True
         self._length = end + 4
-        found = [match.groups() for match in _LENGTH.finditer(buffer, 0, end + 2)]
-        size = int(found[0][0]) if len(found) == 1 and found[0][0] and found[0][1] else -1
+        found = list(_NAME.finditer(buffer, 0, end))
+        value = _VALUE.match(buffer, found[0].end(), end + 2) if len(found) == 1 else None
+        size = int(value[1]) if value else -1
         if 0 <= size <= self._max_body:
             self._length += size
         else:

@@ -29,7 +29,8 @@ _PARAM: Final = re.compile(rf";[ \t]*+([{TOKEN_CHARS}]+)[ \t]*+(?:=[ \t]*+({_VAL
 _PLAIN_PARAMS: Final = re.compile(rf"[{TOKEN_CHARS};=]+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _FOLD: Final = re.compile(r"\r\n[ \t]+")
-_LIST_MARK: Final = re.compile(r'\\.|[",<>]', re.DOTALL)
+# What a comma list is cut by, and what hides commas; both of these end with the text at the latest.
+_LIST_MARK: Final = re.compile(r',|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?', re.DOTALL)
 _HOST_CHARS: Final = re.compile(r"[A-Za-z0-9._-]+")
 _IPV6_CHARS: Final = re.compile(r"[0-9A-Fa-f:.]+")
 _IPV4: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
@@ -70,10 +71,12 @@ def parse_params(text: str) -> Params:
     """
     params = []
     if _PLAIN_PARAMS.fullmatch(text):  # no blank, no quote: whatever stands between ";" and "=" is a token
-        empty, *pieces = text.split(";")
+        before, *pieces = text.split(";")
+        if before:
+            raise BadSyntax("Bad parameter")
         for piece in pieces:
             name, equals, value = piece.partition("=")
-            if not name or (equals and not value) or empty:
+            if not name or (equals and not value):
                 raise BadSyntax("Bad parameter")
             params.append((name.lower(), value if equals else None))
         return tuple(params)
@@ -112,18 +115,11 @@ def split_list(text: str) -> list[str]:
         return [text] if text else []
     if '"' not in text and "<" not in text:
         return [element.strip(" \t") for element in text.split(",")]
-    elements = []
-    start, until = 0, ""  # until: the mark that ends what we are within
+    elements, start = [], 0
     for found in _LIST_MARK.finditer(text):
-        mark = found.group()
-        if until:
-            if mark == until:
-                until = ""
-        elif mark == ",":
+        if found.group() == ",":
             elements.append(text[start : found.start()].strip(" \t"))
             start = found.end()
-        elif mark in '"<':
-            until = '"' if mark == '"' else ">"
     elements.append(text[start:].strip(" \t"))
     return elements
 

@@ -38,7 +38,7 @@ MAX_VALUES: Final = 2000
 
 _CALL_ID: Final = re.compile(r"[!-~]+")
 # A tag that no quoted string can have forged: asked of the text after the last ">".
-_QUICK_TAG: Final = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^ \t\";,<>=]++)[ \t]*+(?:;|$)", re.IGNORECASE | re.ASCII)
+_QUICK_TAG: Final = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^ \t\";,<>=]++)[ \t]*+(?=;|$)", re.IGNORECASE | re.ASCII)
 
 
 class Message:
@@ -230,7 +230,8 @@ def header_lines(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[
     return names, lines
 
 
-def _top_via(message: Message) -> Via:
+def top_via(message: Message) -> Via:
+    """What `message.via` is: the topmost Via, its branch looked at. Raises BadSyntax."""
     value = _needed(message, "Via")
     via = parse_via(split_list(value)[0] if "," in value else value)
     _ = via.branch  # a bad one raises here and now
@@ -266,9 +267,9 @@ def _tag(message: Message, name: str, attribute: str) -> str | None:
 
 
 def _contacts(message: Message) -> list[Address]:
-    values = message.values("Contact")
-    if values == ["*"]:
+    if message.star_contact:
         return []
+    values = message.values("Contact")
     if len(values) > MAX_VALUES:
         raise BadSyntax("Too many Contacts")
     return [parse_address(value) for value in values]
@@ -295,7 +296,7 @@ def _content_type(message: Message) -> str | None:
 
 
 Message._readers = {
-    "via": _top_via,
+    "via": top_via,
     "call_id": _call_id,
     "cseq": lambda message: parse_cseq(_needed(message, "CSeq")),
     "from_": lambda message: parse_address(_needed(message, "From")),
@@ -303,7 +304,7 @@ Message._readers = {
     "from_tag": lambda message: _tag(message, "From", "from_"),
     "to_tag": lambda message: _tag(message, "To", "to"),
     "contacts": _contacts,
-    "star_contact": lambda message: message.values("Contact") == ["*"],
+    "star_contact": lambda message: message.names.count("Contact") == 1 and message.first("Contact") == "*",
     "max_forwards": _max_forwards,
     "expires": _expires,
     "content_type": _content_type,

@@ -14,7 +14,7 @@ from typing import Final
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
 from sipd.message.headers import CANONICAL, SINGLE, canonical_name
-from sipd.message.message import Request, Response
+from sipd.message.message import Request, Response, top_via
 from sipd.message.values import METHODS
 
 MAX_LINE: Final = 8192  # characters of a header field with its folds, and of the start line (T20)
@@ -24,9 +24,11 @@ MAX_FIELDS: Final = 256  # header lines (T21)
 MAX_VIAS: Final = 70
 MAX_ROUTES: Final = 64
 
+_FOR_ANSWERS: Final = frozenset({"Via", "From", "To", "Call-ID", "CSeq", "Content-Length"})
 _CONTROLS: Final = bytes(set(range(32)) - {9})  # C0 but HTAB; CR and LF are set off against the line ends
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f]")
-_QUOTING: Final = re.compile(r'\\[^\r\n]|["\x00-\x08\x0a-\x1f]')
+# A quoted string as far as it is good: it ends at its quote, at a bare control, or with the text.
+_QUOTED: Final = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f]|\\[^\r\n])*+"?')
 _LINE_END: Final = re.compile(r"\r\n(?![ \t])")
 _FOLD: Final = re.compile(r"\r\n[ \t]")
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*+")
@@ -61,7 +63,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     if end - len(head.translate(None, _CONTROLS)) != 2 * line_ends:
         names, lines = _without_controls(start_line, names, lines, faults)
     if end > MAX_LINE or len(names) + head.count(b",") > MAX_ROUTES:
-        _check_sizes(start_line, names, lines, faults)
+        names, lines = _within_sizes(start_line, names, lines, faults)
     if len(set(names)) != len(names):
         _check_doubles(start_line, names, faults)
     body = _body(data, end + 4, names, lines, stream, faults)
@@ -70,7 +72,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     else:
         message = _oddly_started(start_line, names, lines, body, faults)
     try:
-        _ = message.via  # read now: nothing can be done with a message that has no good top Via (T01)
+        message.via = top_via(message)  # read now: nothing can be done with a message that has no good top Via (T01)
     except BadSyntax as fault:
         faults.append(fault)
     if type(message) is Request and message.method not in METHODS and not _is_method(message.method):
@@ -89,7 +91,7 @@ def _end_of_bad_head(data: bytes, end: int, faults: Faults) -> int:
     """Where to stop reading a head that has no end, or one too far off."""
     if end == 0 or not data:
         raise BadSyntax("Empty message")
-    if end > 0 or len(data) > MAX_HEAD:
+    if end > 0 or len(data) >= MAX_HEAD:
         faults.append(MessageTooLarge("Header too large"))
         return MAX_HEAD
     faults.append(BadSyntax("Header without end"))
@@ -101,7 +103,9 @@ def _named(text: str, faults: Faults) -> tuple[str, list[str], list[str]]:
     folded = "\r\n " in text or "\r\n\t" in text
     start_line, *pieces = _LINE_END.split(text) if folded else text.split("\r\n")
     names, lines = [], []
-    for line in pieces:
+    if len(pieces) > MAX_FIELDS:
+        faults.append(BadSyntax("Too many header fields"))
+    for line in pieces[:MAX_FIELDS]:
         name, colon, _ = line.partition(":")
         known = CANONICAL.get(name)
         if known is None or not colon:
@@ -133,26 +137,26 @@ def _has_control(line: str) -> bool:
     text = _FOLD.sub(" ", line)
     if not _CONTROL.search(text):
         return False
-    quoted = False
-    for found in _QUOTING.finditer(text):
-        mark = found.group()
-        if mark == '"' or (mark == '\\"' and not quoted):
-            quoted = not quoted
-        elif mark[-1] < " " and not (quoted and mark[0] == "\\"):
-            return True
-    return False
+    return len(line) > MAX_LINE or _CONTROL.search(_QUOTED.sub("", text)) is not None
 
 
-def _check_sizes(start_line: str, names: list[str], lines: list[str], faults: Faults) -> None:
-    """The limits of lines and of their number (T20, T21)."""
+def _within_sizes(start_line: str, names: list[str], lines: list[str], faults: Faults) -> tuple[list[str], list[str]]:
+    """The limits of lines and of their number (T20, T21): beyond them only what an answer needs is kept."""
+    faults_before = len(faults)
     if len(start_line) > MAX_LINE or any(len(line) > MAX_LINE for line in lines):
         faults.append(MessageTooLarge("Header line too long"))
-    if len(names) > MAX_FIELDS:
-        faults.append(BadSyntax("Too many header fields"))
     if _count(names, lines, "Via", MAX_VIAS) > MAX_VIAS:
         faults.append(BadSyntax("Too many Vias", status=483))
     if _count(names, lines, "Route", MAX_ROUTES) > MAX_ROUTES:
         faults.append(BadSyntax("Too many Routes"))
+    if len(names) > MAX_FIELDS:
+        faults.append(BadSyntax("Too many header fields"))
+    if len(faults) == faults_before:
+        return names, lines
+    kept = [pair for pair in zip(names, lines, strict=True) if pair[0] in _FOR_ANSWERS and len(pair[1]) <= MAX_LINE][
+        :MAX_FIELDS
+    ]
+    return [name for name, _ in kept], [line for _, line in kept]
 
 
 def _count(names: list[str], lines: list[str], name: str, limit: int) -> int:
@@ -181,10 +185,12 @@ def _body(data: bytes, start: int, names: list[str], lines: list[str], stream: b
         if stream:
             faults.append(BadSyntax("Missing Content-Length"))
         return data[start:]
-    value = line[line.index(":") + 1 :].strip(" \t")
-    if not _LENGTH.fullmatch(value) and not _LENGTH.fullmatch(value := unfold(value)):
-        faults.append(BadSyntax("Bad Content-Length"))
-        return b""
+    value = line[16:]
+    if line[:16] != "Content-Length: " or not _LENGTH.fullmatch(value):
+        value = unfold(line[line.index(":") + 1 :])
+        if not _LENGTH.fullmatch(value):
+            faults.append(BadSyntax("Bad Content-Length"))
+            return b""
     stop = start + int(value)
     if stop > len(data):
         too_large = stream and stop - start > MAX_BODY
@@ -204,13 +210,13 @@ def _oddly_started(
         if not _STATUS_LINE.fullmatch(start_line):
             raise BadSyntax("Bad status line")
         return Response(start_line, names, lines, body)
-    words = start_line.strip(" \t").split(" ")
-    version = _VERSION.fullmatch(words[-1])
-    if version is None or len(words) < 3:
+    words = [word for word in start_line.replace("\t", " ").split(" ") if word]
+    version = _VERSION.fullmatch(words[-1]) if len(words) > 2 else None
+    if version is None:
         raise BadSyntax("Bad start line")
     if version.group(1) != "2.0":
         faults.insert(0, UnsupportedVersion())
-    elif len(words) != 3 or len(start_line) != sum(map(len, words)) + 2:
+    elif " ".join(words) != start_line or len(words) != 3:
         faults.insert(0, BadSyntax("Bad start line"))
     return Request(start_line, names, lines, body)
 

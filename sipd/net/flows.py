@@ -163,6 +163,11 @@ class Flows:
             "datagrams_lost_in_kernel": sum(listener.lost_in_kernel() for listener in udp),
         }
 
+    def close(self) -> None:
+        """Gives all ports back: for a server that won't `run`, or that drains."""
+        for listener in self._listeners:
+            listener.close()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listens until cancelled; a listener that fails ends it with its exception."""
         async with trio.open_nursery() as nursery:  # the listeners; with them every connection

@@ -65,6 +65,7 @@ class StreamListener:
         self._socket: socket.socket | None = None
         self._nursery: trio.Nursery | None = None
         self._unstarted: list[StreamFlow] = []
+        self._is_starved = False
 
     def bind(self) -> None:
         """Opens the socket; raises SetupError with the address when that can't be had (T102)."""
@@ -90,7 +91,7 @@ class StreamListener:
         self.sent_by = host_port(host, self.hop.port)
 
     def close(self) -> None:
-        """Gives the port back. Connections end when `run` does."""
+        """Gives the port back: no further connections. Those that are open stay."""
         self.closed = True
         if self._socket is not None:
             if trio.lowlevel.in_trio_run():
@@ -98,7 +99,7 @@ class StreamListener:
             self._socket.close()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accepts connections until cancelled; then all of them end."""
+        """Accepts connections until closed, then waits for them to end; cancelled, it ends them."""
         if self._socket is None:
             raise RuntimeError("bind() comes before run()")
         try:
@@ -106,10 +107,11 @@ class StreamListener:
                 for flow in self._unstarted:
                     self._start(flow, None)
                 task_status.started()
-                while True:
-                    await trio.lowlevel.wait_readable(self._socket)
-                    if not self._accept_some(self._socket):
-                        await trio.sleep(PAUSE)
+                with suppress(trio.ClosedResourceError):
+                    while not self.closed:
+                        await trio.lowlevel.wait_readable(self._socket)
+                        if not self._accept_some(self._socket):
+                            await trio.sleep(PAUSE)
         finally:
             self.close()
 
@@ -122,9 +124,12 @@ class StreamListener:
                 return True
             except OSError as error:
                 if error.errno in EXHAUSTED:
-                    self.connections.on_event("descriptors_used_up", self.hop, errno.errorcode[error.errno])
+                    if not self._is_starved:
+                        self.connections.on_event("descriptors_used_up", self.hop, errno.errorcode[error.errno])
+                    self._is_starved = True
                     return False
                 continue  # that connection broke before it was accepted
+            self._is_starved = False
             self._accepted(theirs, Hop(self.hop.transport, address[0].partition("%")[0], address[1]))
         return True
 

@@ -167,12 +167,12 @@ class Resolver:
     async def _look_up(self, sought: Sought) -> Found:
         self._recheck()
         self.lookups += 1
-        found = Found((), self._clock() + FAILED_TTL)
+        found: Found | None = None
         with trio.move_on_after(TIMEOUT):  # all questions for this URI
             async with self._limit:
                 with suppress(dns.exception.DNSException, OSError, UnicodeError):
                     found = await self._ask(sought)
-        return found
+        return found or Found((), self._clock() + FAILED_TTL)
 
     async def _ask(self, sought: Sought) -> Found:
         if sought.port is None and not self._hosts.addresses(sought.host) and self._dns is not None:

@@ -75,12 +75,12 @@ class StreamFlow:
         "_closed",
         "_drained",
         "_nursery",
+        "_owed",
         "_owner",
         "_partial_since",
         "_pending",
         "_stream",
         "_write_now",
-        "heard",
         "host",
         "is_counted",
         "is_pinned",
@@ -97,7 +97,6 @@ class StreamFlow:
         self.remote = remote
         self.sent_by = sent_by
         self.host = host  # of our listener
-        self.heard = False  # a message has come over it
         self.was_accepted = False  # opened by the peer
         self.is_counted = False  # among the connections of its source
         self.is_pinned = False  # a live binding came over it
@@ -107,7 +106,8 @@ class StreamFlow:
         self._closed = False
         self._pending = bytearray()
         self._partial_since: float | None = None  # when the message at hand began
-        self._drained: trio.Event | None = None  # set when nothing waits any more
+        self._owed = 0  # requests that came and have no final response yet
+        self._drained: trio.Event | None = None  # once we only wait to have sent all
         self._stream: trio.abc.Stream | None = None
         self._nursery: trio.Nursery | None = None
         self._write_now: Callable[[bytes], int] | None = None
@@ -127,6 +127,13 @@ class StreamFlow:
             return
         if self._owner.tap is not None:
             self._owner.tap("out", self, data)
+        if self._owed and data[:8] == b"SIP/2.0 " and data[8:9] != b"1":
+            self._owed -= 1
+        self._send_or_keep(data)
+        if self._drained is not None:
+            self._see_if_drained()
+
+    def _send_or_keep(self, data: bytes) -> None:
         if self._write_now is not None and not self._pending:
             try:
                 taken = self._write_now(data)
@@ -238,9 +245,10 @@ class StreamFlow:
         if item == PING:
             self.send(PONG)
             return
-        self.heard = True
         if self._owner.tap is not None:
             self._owner.tap("in", self, item)
+        if item[:4] != b"SIP/" and item[:4] != b"ACK ":
+            self._owed += 1
         receive(item, self)
 
     async def _write(self) -> None:
@@ -256,21 +264,26 @@ class StreamFlow:
                     return
                 del self._pending[: len(piece)]
             if self._drained is not None:
-                self._drained.set()
+                self._see_if_drained()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.close("reset")
 
+    def _see_if_drained(self) -> None:
+        if self._drained is not None and not self._owed and not self._pending:
+            self._drained.set()
+
     async def _say_goodbye(self, stream: trio.abc.Stream, why: str) -> None:
-        """Lets our last answers reach the peer: a half close waits for them, bad framing has just been answered."""
-        patience = self._owner.patience
-        if why == "ended" and self.heard:
-            self._owner.half_closed(self)
-            with trio.move_on_after(patience.half_closed):
-                await trio.sleep_forever()
-        elif why == "bad_framing":
-            if self._pending:
-                self._drained = trio.Event()
-                await self._drained.wait()  # the writer has its own limit
+        """Lets our last answers reach the peer: after a half close those it waits for, after bad framing the 400."""
+        patience, self._drained = self._owner.patience, trio.Event()
+        if why == "bad_framing":
+            self._owed = 0
+        elif why != "ended":
+            return
+        self._owner.half_closed(self)
+        self._see_if_drained()
+        with trio.move_on_after(patience.half_closed):
+            await self._drained.wait()
+        if why == "bad_framing":
             await _see_off(stream, patience.goodbye)
 
 

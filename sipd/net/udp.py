@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -143,16 +144,18 @@ class UdpListener:
             self._socket.close()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Takes datagrams until cancelled, at most MAX_TURN a turn; then closes."""
+        """Takes datagrams, at most MAX_TURN a turn, until cancelled or closed."""
         if self._socket is None:
             raise RuntimeError("bind() comes before run()")
         try:
             async with trio.open_nursery() as nursery:  # as long as the socket is open
                 nursery.start_soon(self._flush, self._socket)
                 task_status.started()
-                while True:
-                    await trio.lowlevel.wait_readable(self._socket)  # always lets the other tasks have a turn
-                    self._drain(self._socket)
+                with suppress(trio.ClosedResourceError):
+                    while not self.closed:
+                        await trio.lowlevel.wait_readable(self._socket)  # always lets the other tasks have a turn
+                        self._drain(self._socket)
+                nursery.cancel_scope.cancel()
         finally:
             self.close()
 

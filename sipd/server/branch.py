@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
+from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
 from sipd.errors import SipError
 from sipd.hop import RELIABLE
 from sipd.message import parse_address
@@ -94,6 +94,15 @@ class Branch:
         self._disarm()
         self._call.house.transactions.cancel(self._client)
 
+    def abandon(self) -> None:
+        """The call broke: stop the phone if it rings, and wait for nothing."""
+        if self.final is None:
+            self.cancel()
+            self.final = self.final or self._local(500)
+            self._disarm()
+            if self._ended is not None:
+                self._ended.set()
+
     # --- what the client transaction tells -------------------------------------------------
 
     def response(self, client: ClientTransaction, response: Response) -> None:
@@ -167,7 +176,7 @@ class Branch:
                 flow = house.network.to(hop, call.flow)
             except SipError:  # no listener of that transport or family: as if it could not be reached
                 continue
-            branch = f"{COOKIE}{house.ids.fresh()}.{call.loop_mark()}"
+            branch = call.branch_id()
             passage = Passage(
                 self.target,
                 branch,

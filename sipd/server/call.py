@@ -8,10 +8,11 @@ import trio
 
 from sipd.core.checks import loop_mark
 from sipd.core.decision import Proxy
+from sipd.core.forwarding import COOKIE
 from sipd.core.routes import local_domain
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch, LateAnswers
-from sipd.server.door import guarded_task
+from sipd.server.door import report
 from sipd.server.registration import commit
 from sipd.server.search import Search
 from sipd.trace import Step
@@ -43,7 +44,6 @@ class Call:
         "_live",
         "_loop_mark",
         "_nursery",
-        "_over",
         "_root",
         "_status",
         "_waiting",
@@ -69,7 +69,6 @@ class Call:
         self._branches: list[Branch] = []
         self._root: Node | None = None
         self._nursery: trio.Nursery | None = None
-        self._over: trio.Event | None = None
         self._waiting: list[Callable[[], Awaitable[None]]] = []
         self._loop_mark = ""
         server.user = self
@@ -83,24 +82,24 @@ class Call:
             return
         search = Search(self, self, self._inquiry)
         self._root = search
-        self._over = trio.Event()
         if isinstance(decision, Exception):
             search.load(decision)
         else:
             search.carry_out(decision)
-        if self._over is not None and not self._over.is_set():
+        if self._waiting:
             self.house.start_task(self._run)
 
     async def _run(self) -> None:
-        """The call's own task: its nursery lives until the last branch has ended."""
-        if self._over is None or self._over.is_set():
-            return
-        async with trio.open_nursery() as nursery:  # bounds every branch, script and search of this call
+        """The call's own task: its nursery lives until the last branch has ended.
+
+        A branch is started by the end of another or by a timer while another
+        rings, always before the task of that one wakes: so the nursery is
+        open for it.
+        """
+        async with trio.open_nursery() as nursery:  # bounds every branch and every row awaited of this call
             self._nursery = nursery
             for task in self._waiting:
                 nursery.start_soon(self._guarded, task)
-            self._waiting.clear()
-            await self._over.wait()
         self._nursery = None
 
     def commit(self, decision: Commit) -> None:
@@ -114,12 +113,16 @@ class Call:
         if self._nursery is not None:
             self._nursery.start_soon(self._guarded, task)
         elif self.supervised:
-            self._waiting.append(task)
+            self._waiting.append(task)  # before the nursery: `begin` starts it with these
         else:
             self.house.start_task(lambda: self._guarded(task))
 
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
-        await guarded_task("call", task, self.house.counters, self.house.log, self.fail)
+        try:
+            await task()
+        except Exception as fault:  # the door, here for the tasks of one call: it ends alone
+            report("call", fault, self.house.counters, self.house.log)
+            self.fail()
 
     # --- what the server transaction tells ---------------------------------------------------
 
@@ -142,9 +145,8 @@ class Call:
         if not self._answered:
             self.receive(None, local_response(self.house.seal, self.request, 500))
         for branch in tuple(self._branches):
-            branch.cancel()
-        if self._over is not None:
-            self._close()
+            branch.abandon()
+        self._close()
 
     # --- upwards -----------------------------------------------------------------------------
 
@@ -183,11 +185,18 @@ class Call:
         if self._live == 0 and self._answered:
             self._close()
 
-    def loop_mark(self) -> str:
-        """What ends every branch parameter of this request (RFC 5393 §4.2)."""
+    def branch_id(self) -> str:
+        """A fresh branch parameter (§16.6 step 8).
+
+        It ends in the mark by which a loop is known (RFC 5393 §4.2), save in
+        a dialog: such a request has one way, and is never searched for.
+        """
+        fresh = self.house.ids.fresh()
+        if self._inquiry.in_dialog:
+            return f"{COOKIE}{fresh}"
         if not self._loop_mark:
             self._loop_mark = loop_mark(self.request, self.house.seal)
-        return self._loop_mark
+        return f"{COOKIE}{fresh}.{self._loop_mark}"
 
     def child(self, parent: Parent, target: Target, inquiry: Inquiry) -> Node:
         """A Search for a URI of this house, a Branch for any other target."""
@@ -213,5 +222,3 @@ class Call:
                 branch.release(late)
         self._branches.clear()
         self._root = None
-        if self._over is not None:
-            self._over.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.checks import loop_mark
 from sipd.core.decision import Commit, Relay, Respond
 from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, stamp
 from sipd.core.inquiry import Inquiry
@@ -205,7 +204,7 @@ class Dispatch:
     def _relay(self, inquiry: Inquiry, flow: Flow, decision: Relay) -> None:
         """The ACK of a 2xx: passed on, nothing kept (§16.11)."""
         house, request, target = self._house, inquiry.request, decision.target
-        if request.to_tag is not None and request.to_tag == our_tag(house.seal, request):
+        if not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a challenge of ours
         routes = request.routes
         hops = house.resolver.now(routes[0].uri if routes else target.uri)
@@ -213,8 +212,7 @@ class Dispatch:
             house.counters.dropped += 1
             return
         out = house.network.to(hops[0], flow)
-        mark = house.seal.mark("relay", request.via.branch or "", request.call_id)
-        branch = f"{COOKIE}{mark[:16]}.{loop_mark(request, house.seal)}"
+        branch = COOKIE + house.seal.mark("relay", request.via.branch or "", request.call_id)
         passage = Passage(
             target, branch, out.sent_by, hops[0].transport, flow.sent_by, flow.remote.transport, False, house.seal
         )

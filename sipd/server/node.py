@@ -55,8 +55,8 @@ class CallView(Protocol):
     def branch_ended(self) -> None:
         """One branch less to wait for."""
 
-    def loop_mark(self) -> str:
-        """What ends every branch parameter of this request (RFC 5393 §4.2)."""
+    def branch_id(self) -> str:
+        """A fresh branch parameter for one attempt (§16.6 step 8)."""
 
     def commit(self, decision: Commit) -> None:
         """Make changes durable and answer then: the end of a call that had to wait for a row."""

@@ -2,7 +2,7 @@
 
 from sipd.store.backends import BACKENDS, open_store
 from sipd.store.base import Refused, Snapshot, Store
-from sipd.store.cache import Cache, domain_key
+from sipd.store.cache import Cache, choose, domain_key
 from sipd.store.first_start import create, first_start
 from sipd.store.locate import locate, server_root
 from sipd.store.memory import MemoryStore
@@ -21,6 +21,7 @@ __all__ = [
     "SqliteStore",
     "Store",
     "Writer",
+    "choose",
     "create",
     "domain_key",
     "first_start",

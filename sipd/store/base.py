@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sipd.rows import AddScriptLog, Binding, Change, PutDelegate, PutDomain, Script, Settings, User
 
@@ -21,8 +21,8 @@ class Refused(Exception):
 class Snapshot(NamedTuple):
     """Every row of the database at one moment. Local domains and delegates come as the change that made them."""
 
-    users: Sequence[User]
-    bindings: Sequence[Binding]
+    users: list[User]
+    bindings: list[Binding]
     scripts: Sequence[Script]
     domains: Sequence[PutDomain]
     delegates: Sequence[PutDelegate]
@@ -59,8 +59,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Disconnect; closing twice does no harm."""
 
-    async def load_all(self) -> Snapshot:
-        """Every row, all of one moment. Raises SetupError when the database is damaged."""
+    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
+        """Every row, all of one moment; `begun` is called as soon as that moment is fixed.
+
+        Changes may be applied while it reads on. Raises SetupError when the
+        database is damaged.
+        """
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
         """Carry out all groups in one transaction, durable on return; one result per group.

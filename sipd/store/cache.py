@@ -8,7 +8,8 @@ loads all rows aside and swaps them in one turn.
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Final, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     Watcher = Callable[[Sequence[Change]], None]
 
-R = TypeVar("R")
+SLICE: Final = 500
+"""Rows handled in one turn of the loop while all are loaded."""
 
 POLL: Final = 0.25
 """Seconds between two looks at whether another process changed the database."""
@@ -46,7 +48,7 @@ class Cache:
 
     def __init__(self, store: Store, server: str = "", log: EventLog = LOG) -> None:
         self.store = store
-        self.lock = trio.Lock()  # held while a commit or a load, and what it means for this memory, is under way
+        self.lock = trio.Lock()  # held while a commit, and what it means for this memory, is under way
         self.secret_key = b""
         self.stale = False  # this memory may lack something: load again
         self._server = server
@@ -56,6 +58,8 @@ class Cache:
         self._overrides: dict[str, object] = {}
         self._programs = Programs(log)
         self._turns = Turns()
+        self._loading = trio.Lock()  # one load at a time
+        self._meanwhile: list[Change] | None = None  # what we committed since the snapshot that is being loaded
         self._expiry = Expiry()
         self._watchers: list[Watcher] = []
 
@@ -112,6 +116,8 @@ class Cache:
         for change in changes:
             self._image.apply(change)
             self._heed(change)
+        if self._meanwhile is not None:
+            self._meanwhile += changes
         self._tell(changes)
 
     def queued(self, aor: str) -> None:
@@ -160,31 +166,50 @@ class Cache:
 
     async def fill(self) -> None:
         """Load every row. Raises SetupError when there is no settings row for this server."""
-        async with self.lock:
-            snapshot = await self.store.load_all()
-            settings = choose(snapshot.settings, self._server)
-            image = await self._aside(lambda: Image.of(snapshot))
-            self.secret_key = snapshot.secret_key
-            self._settings = self._overridden(settings)
-            self._image = image
-            for aor, bindings in image.bindings.items():
-                for binding in bindings:
-                    self._expiry.add(aor, binding.expires_at)
+        snapshot = await self.store.load_all()
+        settings = choose(snapshot.settings, self._server)
+        self._image = await _built(snapshot, self._image)
+        self.secret_key = snapshot.secret_key
+        self._settings = self._overridden(settings)
+        for aor, bindings in self._image.bindings.items():
+            for binding in bindings:
+                self._expiry.add(aor, binding.expires_at)
 
     async def reload(self) -> None:
-        """Load every row again and swap them in; watchers hear what is different."""
-        async with self.lock:  # no commit of ours comes between the load and the swap
+        """Load every row again, aside, and swap them in in one turn; watchers hear what is different.
+
+        Commits of ours go on meanwhile and are put on top of what was loaded.
+        """
+        async with self._loading:
             self.stale = False
             try:
-                snapshot = await self.store.load_all()
-                image, changes = await self._aside(lambda: _compared(self._image, snapshot))
+                image = await _built(await self._snapshot(), self._image)
             except BaseException:
                 self.stale = True
                 raise
+            finally:
+                meanwhile, self._meanwhile = self._meanwhile, None
+            for change in meanwhile or ():
+                image.apply(change)
+            changes = self._image.differences(image)
             self._image = image
             for change in changes:
                 self._heed(change)
             self._tell(changes)
+
+    async def _snapshot(self) -> Snapshot:
+        """Every row, with all our commits until its moment; those after it are collected in `_meanwhile`."""
+        await self.lock.acquire()  # no commit of ours is under way when the moment is fixed
+
+        def begun() -> None:
+            self._meanwhile = []
+            self.lock.release()
+
+        try:
+            return await self.store.load_all(begun)
+        finally:
+            if self._meanwhile is None:  # it failed before that moment
+                self.lock.release()
 
     async def watch_outside(
         self, interval: float = POLL, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -205,11 +230,6 @@ class Cache:
                 away = self.stale = True
             else:
                 away = False
-
-    async def _aside(self, function: Callable[[], R]) -> R:
-        if self.store.immediate:  # a thread would look idle to a virtual clock
-            return function()
-        return await trio.to_thread.run_sync(function)
 
     def _heed(self, change: Change) -> None:
         match change:
@@ -259,6 +279,10 @@ def domain_key(host: str) -> str:
     return host
 
 
-def _compared(old: Image, snapshot: Snapshot) -> tuple[Image, list[Change]]:
-    new = Image.of(snapshot)
-    return new, old.differences(new)
+async def _built(snapshot: Snapshot, old: Image) -> Image:
+    """The image of a snapshot, made in slices; uses up the snapshot's users and bindings."""
+    image = Image.of(snapshot)
+    steps = image.fill(snapshot.users, snapshot.bindings, old)
+    while sum(1 for _ in islice(steps, SLICE)):
+        await trio.lowlevel.checkpoint()
+    return image

@@ -48,17 +48,34 @@ class Image:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Image:
-        """The image of what was loaded."""
+        """The image of what was loaded, still without users and bindings: `fill` puts them in."""
         image = cls()
-        image.users = {user.aor: user for user in snapshot.users}
         image.scripts = {(script.aor, script.kind): script for script in snapshot.scripts}
         image.domains = {domain.name: domain.canonical for domain in snapshot.domains}
         image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
         image.settings = {settings.name: settings for settings in snapshot.settings}
-        bindings = image.bindings
-        for binding in snapshot.bindings:
-            bindings[binding.aor] = (*bindings.get(binding.aor, ()), binding)
         return image
+
+    def fill(self, users: list[User], bindings: list[Binding], old: Image) -> Iterator[None]:
+        """Put in users and bindings, one a step, taken off the two lists.
+
+        A row that is equal in `old` is taken from there: that saves memory,
+        and `differences` need only see which rows are not the same object.
+        """
+        while users:
+            user = users.pop()
+            known = old.users.get(user.aor)
+            self.users[user.aor] = known if known == user and known is not None else user
+            yield
+        while bindings:
+            binding = bindings.pop()
+            self.put_binding(PutBinding(binding))
+            yield
+        for aor, rows in self.bindings.items():
+            before = old.bindings.get(aor)
+            if before is not None and len(before) == len(rows) and all(row in before for row in rows):
+                self.bindings[aor] = before
+            yield
 
     def apply(self, change: Change) -> None:
         """Carry out one change that the database accepted."""
@@ -131,18 +148,31 @@ class Image:
         """Nothing: log lines are read from the database."""
 
     def differences(self, new: Image) -> list[Change]:
-        """The changes that lead from this image to `new` (script versions as they are in `new`)."""
+        """The changes that lead from this image to `new` (script versions as they are in `new`).
+
+        Users and bindings that are equal but not the same object count as different: see `fill`.
+        """
         changes: list[Change] = [DropUser(aor) for aor in self.users if aor not in new.users]
-        changes += [PutUser(user) for user in _changed(self.users, new.users)]
-        changes += [PutBinding(binding) for binding in _changed(_by_uri(self), _by_uri(new))]
-        changes += [DropBinding(*key) for key in _by_uri(self).keys() - _by_uri(new).keys()]
-        changes += [PutScript(script) for script in _changed(self.scripts, new.scripts)]
+        changes += [PutUser(user) for user in _other(self.users, new.users)]
+        for aor in self.bindings.keys() | new.bindings.keys():
+            before, after = self.bindings.get(aor, ()), new.bindings.get(aor, ())
+            if before is not after:
+                changes += [PutBinding(binding) for binding in after if binding not in before]
+                left = {binding.uri for binding in after}
+                changes += [DropBinding(aor, binding.uri) for binding in before if binding.uri not in left]
+        changes += [
+            PutScript(script)
+            for script in new.scripts.values()
+            if self.scripts.get((script.aor, script.kind)) != script
+        ]
         changes += [DropScript(*key) for key in self.scripts if key not in new.scripts]
         changes += [PutDomain(*row) for row in new.domains.items() - self.domains.items()]
         changes += [DropDomain(name) for name in self.domains if name not in new.domains]
         changes += [PutDelegate(*row) for row in new.delegates - self.delegates]
         changes += [DropDelegate(*row) for row in self.delegates - new.delegates]
-        changes += [PutSettings(settings) for settings in _changed(self.settings, new.settings)]
+        changes += [
+            PutSettings(settings) for name, settings in new.settings.items() if self.settings.get(name) != settings
+        ]
         return changes
 
 
@@ -176,12 +206,8 @@ def _needed(change: Change) -> tuple[str, ...]:
             return ()
 
 
-def _by_uri(image: Image) -> dict[tuple[str, str], Binding]:
-    return {(one.aor, one.uri): one for bindings in image.bindings.values() for one in bindings}
-
-
-def _changed(old: Mapping[K, V], new: Mapping[K, V]) -> Iterator[V]:
-    return (row for key, row in new.items() if old.get(key) != row)
+def _other(old: Mapping[K, V], new: Mapping[K, V]) -> Iterator[V]:
+    return (row for key, row in new.items() if old.get(key) is not row)
 
 
 DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {

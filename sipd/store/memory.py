@@ -12,7 +12,7 @@ from sipd.store.base import Refused, Snapshot
 from sipd.store.image import Image, missing_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sipd.rows import Change
 
@@ -56,9 +56,11 @@ class MemoryStore:
         """Keep the rows: the same object may be opened again."""
         await trio.lowlevel.checkpoint()
 
-    async def load_all(self) -> Snapshot:
+    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
         """Every row."""
         await trio.lowlevel.checkpoint()
+        if begun is not None:
+            begun()
         image = self._image
         return Snapshot(
             users=list(image.users.values()),

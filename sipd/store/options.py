@@ -26,7 +26,10 @@ BOUNDS: Final = {
     "max_transactions": (10, 10_000_000),
     "traces": (0, 1_000_000),
 }
-"""Least and most that a number may be. RFC 3261: Timer C above three minutes (§16.6), no minimum above an hour (§10.3)."""
+"""Least and most that a number may be.
+
+RFC 3261: Timer C above three minutes (§16.6), no minimum above an hour (§10.3).
+"""
 
 
 def settings_from_texts(texts: Sequence[str]) -> dict[str, object]:

@@ -46,6 +46,6 @@ class Programs:
             # Its size was checked when it was stored; a limit lowered since then breaks nobody's calls.
             size = max(settings.max_script, len(script.text))
             return compile(script.text, operations=settings.script_operations, max_bytes=size)
-        except ScriptError as error:  # a broken script falls back to no script at all
-            self._log.event("script_broken", aor=script.aor, version=script.version, text=error.text)
+        except (ScriptError, ValueError) as error:  # ValueError: of the setting. Calls go as if he had no script
+            self._log.event("script_broken", aor=script.aor, version=script.version, text=error)
             return None

@@ -23,7 +23,7 @@ INIT: Final = "Make one with: sipdctl -D sqlite:{path} db init"
 def connect(path: Path, patience: float) -> sqlite3.Connection:
     """A connection to a file that is there: durable, foreign keys on, transactions by hand.
 
-    `patience`: seconds a statement waits for another process.
+    Nothing is written yet. `patience`: seconds a statement waits for another process.
     """
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
@@ -33,13 +33,18 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
         check_same_thread=False,  # one thread at a time, not always the same
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -65536")  # KiB: statements on the loop need not read the disk
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def use_log(connection: sqlite3.Connection) -> None:
+    """Have the file use a write-ahead log, for good: readers and the writer don't wait for each other."""
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def open_ours(path: Path, patience: float, writable: bool) -> sqlite3.Connection:
@@ -54,6 +59,7 @@ def open_ours(path: Path, patience: float, writable: bool) -> sqlite3.Connection
         raise trouble(path, error) from error
     try:
         _check_schema(path, connection)
+        use_log(connection)
         if writable:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")

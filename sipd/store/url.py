@@ -87,7 +87,7 @@ def _bad(text: str, where: str) -> SetupError:
 def _sqlite(rest: str, base: Path, where: str) -> DatabaseUrl | None:
     if rest.startswith("///"):
         rest = rest[2:]
-    elif rest.startswith("//") or not rest or rest.endswith("/"):
+    if rest.startswith("//") or not rest or rest.endswith("/"):
         return None  # sqlite://file: is it relative, or a host?
     return DatabaseUrl("sqlite", path=base / rest, where=where)
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 CAPACITY: Final = 10_000
 """Groups that may wait; more are refused with 503 (T98)."""
 
-BATCH: Final = 2_000
-"""Groups of one transaction at most, so that the first of many does not wait for all."""
+BATCH: Final = 500
+"""Groups of one transaction at most: their statements run in one turn of the loop, some 10 us each."""
 
 RETRY_AFTER: Final = 10
 """Seconds after which one who was refused may come again (Retry-After)."""

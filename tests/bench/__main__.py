@@ -6,6 +6,7 @@ import argparse
 import json
 import pstats
 import shutil
+import signal
 import sys
 import tempfile
 from functools import partial
@@ -58,6 +59,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Measure what the command line says. 1 when nothing could be measured."""
     options = arguments(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     if options.micro:
         from tests.bench import micro
 

@@ -39,7 +39,7 @@ class Sipd:
         self._directory.mkdir(parents=True, exist_ok=True)
         arguments = ["-X", "--listen", f"udp:{HERE}:{self.port}"]
         if self._scenario.durable:
-            arguments += ["-D", f"sqlite:///{self._seeded()}"]
+            arguments += ["-D", f"sqlite://{self._seeded()}"]
         else:
             arguments += ["-D", "memory:", "--set", "auth=none"]
         profiler = ["-m", "cProfile", "-o", str(self._profile)] if self._profile else []
@@ -57,7 +57,7 @@ class Sipd:
         """A copy of a database that holds the scenario's users; made once a run, as that takes a while."""
         template = self._directory.parent / f"{self._scenario.name}.sqlite3"
         if not template.exists():
-            url = f"sqlite:///{template}"
+            url = f"sqlite://{template}"
             secret = self._directory / "secret"
             sipdctl(url, "db", "init")
             sipdctl(url, "domain", "add", HERE)

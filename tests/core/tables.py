@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sipd.core.decision import Commit
+from sipd.core.decision import Challenged, Commit, LogInFailed, NonceUsed, Respond
 from sipd.core.inquiry import Context, Inquiry
-from sipd.core.marks import apply_marks
 from sipd.core.policy import decide
 from sipd.core.tables import Missing
-from sipd.digest import ha1
+from sipd.digest import Credentials, expected, ha1
 from sipd.guard import Guard
 from sipd.hop import Hop
-from sipd.message import Request, parse, response_to
+from sipd.message import Request, parse, parse_auth, quote, response_to
 from sipd.rows import Binding, DropBinding, DropScript, PutBinding, PutScript, Script, Settings, User
 from sipd.seal import Seal
 
@@ -31,6 +30,7 @@ ALICE, BOB = "alice@example.com", "bob@example.com"
 PHONE = Hop("UDP", "192.0.2.10", 5060)
 SEAL = Seal(b"a key for the tests of core")
 PASSWORD = "secret"
+DOMAINS = {"example.com": "example.com", "192.0.2.1": "example.com", "other.example": "other.example"}
 
 
 def user(aor: str, **changes: object) -> User:
@@ -51,10 +51,8 @@ def user(aor: str, **changes: object) -> User:
 class DictTables:
     """Everything the protocol asks for; what is named in `unknown` raises Missing."""
 
-    settings: Settings = Settings(host_name="sip.example.com")
-    domains: dict[str, str] = field(
-        default_factory=lambda: {"example.com": "example.com", "192.0.2.1": "example.com", "other.example": "other.example"}
-    )
+    settings: Settings = field(default_factory=lambda: Settings(host_name="sip.example.com"))
+    domains: dict[str, str] = field(default_factory=lambda: dict(DOMAINS))
     users: dict[str, User] = field(default_factory=lambda: {aor: user(aor) for aor in (ALICE, BOB)})
     contacts: dict[str, list[Binding]] = field(default_factory=dict)
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
@@ -133,15 +131,27 @@ class House:
     def decide(self, request: Request, source: Hop = PHONE) -> Decision:
         """One decision, its marks applied and a Commit carried out, as the server does."""
         decision = decide(self.inquiry(request, source), self.tables)
-        apply_marks(decision.marks, self.guard, NOW)
+        self.note(decision)
         if isinstance(decision, Commit):
             self.tables.apply(decision.changes)
         return decision
+
+    def note(self, decision: Decision) -> None:
+        """What the server does with the marks of a decision."""
+        for mark in decision.marks:
+            match mark:
+                case NonceUsed():
+                    self.guard.nonces.mark(mark.nonce, mark.count, NOW)
+                case LogInFailed():
+                    self.guard.failures.add(mark.username, mark.source, NOW)
+                case Challenged():
+                    self.guard.challenged.add(mark.call_id, NOW)
 
     def answer(self, request: Request, source: Hop = PHONE) -> Response:
         """The answer to a request that is answered on the spot, or after a commit."""
         decision = self.decide(request, source)
         respond = decision.response if isinstance(decision, Commit) else decision
+        assert isinstance(respond, Respond)
         return response_to(
             request, respond.status, respond.reason, to_tag="ours", headers=respond.headers, body=respond.body
         )
@@ -174,7 +184,9 @@ def request(
     return made
 
 
-def register(*more: str, aor: str = ALICE, cseq: int = 1, call_id: str = "reg-1", body: bytes = b"", **kwargs: str) -> Request:
+def register(
+    *more: str, aor: str = ALICE, cseq: int = 1, call_id: str = "reg-1", body: bytes = b"", **kwargs: str
+) -> Request:
     """A REGISTER of the domain's user."""
     return request(
         "REGISTER",
@@ -186,3 +198,35 @@ def register(*more: str, aor: str = ALICE, cseq: int = 1, call_id: str = "reg-1"
         cseq=cseq,
         body=body,
     )
+
+
+def credentials(
+    challenge: str,
+    method: str,
+    uri: str,
+    /,
+    *,
+    username: str = "alice",
+    password: str = PASSWORD,
+    count: int = 1,
+    qop: bool = True,
+    **changed: str,
+) -> str:
+    """What a phone answers to one challenge; `changed` replaces parameters after the response was made."""
+    asked = parse_auth(challenge).params
+    algorithm = asked.get("algorithm", "MD5")
+    secret = ha1(username, asked["realm"], password, algorithm)
+    more = ("auth", "0a4f113b", f"{count:08x}") if qop else ("", "", "")
+    claim = Credentials(username, asked["realm"], asked["nonce"], uri, "", algorithm, *more)
+    params = {
+        "username": quote(username),
+        "realm": quote(claim.realm),
+        "nonce": quote(claim.nonce),
+        "uri": quote(uri),
+        "response": quote(expected(secret, method, claim)),
+        "algorithm": algorithm,
+    }
+    if qop:
+        params |= {"qop": "auth", "cnonce": '"0a4f113b"', "nc": f"{count:08x}"}
+    params |= changed
+    return "Digest " + ", ".join(f"{name}={value}" for name, value in params.items())

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.house import Server
+from tests.running import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Ends every program that the test started and did not end."""
+    yield
+    stop_all()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class Server:
 
     def __init__(self, directory: Path, **settings: str) -> None:
         self.port = free_port()
-        self.url = f"sqlite:///{directory}/sipd.sqlite3"
+        self.url = f"sqlite://{directory}/sipd.sqlite3"
         self._directory = directory
         self._settings = settings
         self.child: Child | None = None

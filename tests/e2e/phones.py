@@ -117,9 +117,9 @@ class Baresip:
              "--proxy", proxy, "--transport", transport, "--port", str(free_port()), "--trace"],
             name=f"baresip-{user}", stdin=True,
         )  # fmt: skip
-        self.event("ready")
 
     def __enter__(self) -> Baresip:
+        self.event("ready")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

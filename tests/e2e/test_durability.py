@@ -145,8 +145,8 @@ def test_every_answered_register_outlives_a_kill(server):
     chance = random.Random(seed)
     people = dict(USERS)
     for number in range(4):
-        people[f"user{number}"] = f"secret{number}"
-        server.add_user(f"user{number}", f"secret{number}")
+        people[f"user{number}"] = f"a-secret-{number}"
+        server.add_user(f"user{number}", f"a-secret-{number}")
     crowd = Crowd(server.port, chance, [Subject(user, password) for user, password in people.items()])
     for number in range(ROUNDS):
         crowd.press_until(chance.randrange(1, REQUESTS))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-HEAD: Final = b"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n"
+HEAD: Final = (
+    b"REGISTER sip:example.com SIP/2.0\r\n"
+    b"Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
+    b"Call-ID: 1\r\n"
+    b"CSeq: 1 REGISTER\r\n"
+)
 FIELDS: Final = ("To", "From", "Contact", "Route", "Via", "Authorization", "Content-Type", "CSeq", "Call-ID", "X-Other")
 TEXTS: Final = {
     "escaped quotes": b'\\"' * 15000,

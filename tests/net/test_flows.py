@@ -65,6 +65,19 @@ async def test_two_houses_talk(transport):
         assert (other.heard.items, one.heard.items) == ([message("there")], [message("back")])
 
 
+async def test_a_connection_is_known_while_it_is_open():
+    async with running(tcp(), udp()) as house:
+        async with await trio.open_tcp_stream(HERE, house.hops[0].port) as stream:
+            await stream.send_all(message())
+            await house.heard.count(1)
+            (flow,) = house.heard.flows
+            assert house.flows.known(flow.remote) is flow
+            flow.send(b"SIP/2.0 200 OK\r\n\r\n")
+        await house.failed.count(1)
+        assert house.flows.known(flow.remote) is None
+        assert house.flows.known(Hop("TCP", HERE, 9)) is None
+
+
 async def test_near_decides_which_socket_sends():
     async with running(udp(), udp(), udp("::1")) as house, running(udp()) as other:
         for port_of in house.hops[:2]:
@@ -165,5 +178,4 @@ def test_a_name_given_for_sent_by_is_ours():
     assert flows.to(Hop("UDP", HERE, 9)).sent_by == f"sip.example.com:{hop.port}"
     flows.add_name("example.com")
     assert flows.is_ours("example.com", hop.port)
-    for listener in flows._listeners:
-        listener.close()
+    flows.close()

@@ -21,7 +21,6 @@ from sipd.net.listener import StreamListener
 from sipd.net.stream import PONG
 from tests.net.heard import IN_TIME, Failed, Heard, echo, message
 
-
 ROOMY = Room(per_source=1000)
 
 
@@ -236,6 +235,23 @@ async def test_the_port_can_be_had_again_at_once(nursery):
     again.bind()
     again.close()
     await ours.aclose()
+
+
+async def test_closing_stops_accepting_and_leaves_connections_open():
+    listener = bound()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listener.run)
+        async with await connected(listener) as ours:
+            await ours.send_all(message())
+            await read(ours, len(message()))
+            listener.close()
+            await ours.send_all(message())
+            await read(ours, len(message()))
+            with pytest.raises(OSError, match="all attempts"):
+                await connected(listener)
+            await ours.send_all(b"OPTIONS without an end")
+            await ours.send_eof()
+            nursery.cancel_scope.cancel()
 
 
 STARVED = """

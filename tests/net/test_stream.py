@@ -19,10 +19,13 @@ from tests.net.heard import Failed, Heard, echo, message
 PEER = Hop("TCP", "192.0.2.7", 49152)
 
 
+AnyStream = trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
+
+
 class Connected:
     """A connection over a memory stream: `peer` is the far end of it."""
 
-    def __init__(self, nursery: trio.Nursery, receive=None) -> None:
+    def __init__(self, nursery: trio.Nursery, receive=None, pair=trio.testing.memory_stream_pair) -> None:
         self.heard = Heard(receive)
         self.failed = Failed()
         self.events: list[tuple[str, str]] = []
@@ -31,9 +34,9 @@ class Connected:
         self.connections.on_event = lambda event, remote, why: self.events.append((event, why))
         self.flow = StreamFlow(PEER, "192.0.2.1:5060", "192.0.2.1", self.connections)
         self.connections.enter(self.flow, accepted=True)
-        self.ours: trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
-        self.peer: trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
-        self.ours, self.peer = trio.testing.memory_stream_pair()
+        self.ours: AnyStream
+        self.peer: AnyStream
+        self.ours, self.peer = pair()
         self.ended = trio.Event()
         nursery.start_soon(self.converse)
 
@@ -174,24 +177,50 @@ async def test_a_peer_that_does_not_leave_after_bad_framing_is_left(nursery, aut
     assert trio.current_time() == pytest.approx(PATIENCE.goodbye)
 
 
+ANSWERS = [b"SIP/2.0 100 Trying\r\n\r\n", b"SIP/2.0 180 Ringing\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"]
+
+
 async def test_after_a_half_close_answers_are_still_sent(nursery, autojump_clock):
     one = Connected(nursery)
     await one.peer.send_all(message())
     await one.peer.send_eof()
     await one.heard.count(1)
-    await trio.sleep(10)
-    assert one.connections.find(PEER) is None, "no new request goes there"
-    one.flow.send(b"answer")
-    assert await receive_exactly(one.peer, 6) == b"answer"
+    for seconds, answer in enumerate(ANSWERS, 5):
+        await trio.sleep(seconds)
+        assert one.connections.find(PEER) is None, "no new request goes there"
+        one.flow.send(answer)
+        assert await receive_exactly(one.peer, len(answer)) == answer
+    assert await one.end() == "ended"
+    assert trio.current_time() == pytest.approx(5 + 6 + 7), "over with the last final response"
+
+
+async def test_after_a_half_close_answers_have_32_seconds(nursery, autojump_clock):
+    one = Connected(nursery)
+    await one.peer.send_all(message("one") + message("two"))
+    await one.peer.send_eof()
+    await one.heard.count(2)
+    one.flow.send(ANSWERS[2])
     assert await one.end() == "ended"
     assert trio.current_time() == pytest.approx(PATIENCE.half_closed)
 
 
-async def test_a_close_without_any_message_ends_at_once(nursery, autojump_clock):
+@pytest.mark.parametrize("data", [b"", b"ACK" + message()[7:], b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_close_when_no_answer_is_owed_ends_at_once(nursery, autojump_clock, data):
     one = Connected(nursery)
+    await one.peer.send_all(data)
     await one.peer.send_eof()
     assert await one.end() == "ended"
     assert trio.current_time() == 0
+    assert len(one.heard.items) == bool(data)
+
+
+async def test_a_close_after_the_answer_ends_at_once(nursery, autojump_clock):
+    one = Connected(nursery, lambda data, flow: flow.send(ANSWERS[2]))
+    await one.peer.send_all(message())
+    await one.peer.send_eof()
+    assert await one.end() == "ended"
+    assert trio.current_time() == 0
+    assert await one.peer.receive_some() == ANSWERS[2]
 
 
 async def test_a_reset_in_mid_message_ends_the_connection_and_nothing_else(nursery, autojump_clock):
@@ -206,8 +235,7 @@ async def test_a_reset_in_mid_message_ends_the_connection_and_nothing_else(nurse
 
 
 async def test_a_peer_that_reads_nothing_is_closed_by_bytes(nursery, autojump_clock):
-    one = Connected(nursery)
-    one.ours, one.peer = trio.testing.lockstep_stream_pair()  # takes nothing until it is read
+    one = Connected(nursery, pair=trio.testing.lockstep_stream_pair)  # takes nothing until it is read
     await trio.testing.wait_all_tasks_blocked()
     piece = b"x" * 10000
     sent = 0
@@ -220,8 +248,7 @@ async def test_a_peer_that_reads_nothing_is_closed_by_bytes(nursery, autojump_cl
 
 
 async def test_a_peer_that_reads_nothing_is_closed_by_time(nursery, autojump_clock):
-    one = Connected(nursery)
-    one.ours, one.peer = trio.testing.lockstep_stream_pair()
+    one = Connected(nursery, pair=trio.testing.lockstep_stream_pair)
     await trio.testing.wait_all_tasks_blocked()
     one.flow.send(b"answer")
     assert await one.end() == "slow_client"

@@ -223,3 +223,9 @@ async def test_cancelling_gives_the_port_back():
     again = UdpListener(listener.hop)
     again.bind()
     again.close()
+
+
+async def test_closing_ends_the_run(nursery):
+    listener = bound()
+    await nursery.start(listener.run)
+    listener.close()

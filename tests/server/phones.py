@@ -56,7 +56,9 @@ class Seen:
 class Phone:
     """A user agent that does as it is told; what it gets is kept."""
 
-    def __init__(self, world: World, name: str, host: str, does: str = "rings", port: int = 5060, transport: str = "UDP"):
+    def __init__(
+        self, world: World, name: str, host: str, does: str = "rings", port: int = 5060, transport: str = "UDP"
+    ):
         self.world = world
         self.name = name
         self.does = does
@@ -122,8 +124,21 @@ class Phone:
         to = hop or SERVER._replace(transport=self.hop.transport)
         self.listener.flow_to(to.host, to.port).send(bytes(request))
 
-    def request(self, method: str, uri: str, *, to: str | None = None, cseq: int = 1, call_id: str = "", branch: str = "",
-                from_tag: str = "f1", to_tag: str = "", headers=(), body: bytes = b"", from_uri: str = "") -> Request:
+    def request(
+        self,
+        method: str,
+        uri: str,
+        *,
+        to: str | None = None,
+        cseq: int = 1,
+        call_id: str = "",
+        branch: str = "",
+        from_tag: str = "f1",
+        to_tag: str = "",
+        headers=(),
+        body: bytes = b"",
+        from_uri: str = "",
+    ) -> Request:
         self.world.count += 1
         n = self.world.count
         to_text = f"<{to or uri}>" + (f";tag={to_tag}" if to_tag else "")
@@ -131,7 +146,10 @@ class Phone:
             method,
             uri,
             (
-                ("Via", f"SIP/2.0/{self.hop.transport} {self.hop.host}:{self.hop.port};branch={branch or f'z9hG4bKt{n}'}"),
+                (
+                    "Via",
+                    f"SIP/2.0/{self.hop.transport} {self.hop.host}:{self.hop.port};branch={branch or f'z9hG4bKt{n}'}",
+                ),
                 ("Max-Forwards", "70"),
                 ("From", f"<{from_uri or f'sip:{self.name}@{DOMAIN}'}>;tag={from_tag}"),
                 ("To", to_text),
@@ -147,8 +165,17 @@ class Phone:
         """The ACK of a 2xx, along the route set."""
         routes = tuple(("Route", value) for value in reversed(response.values("Record-Route")))
         contact = response.contacts[0].uri.text if "Contact" in response.names else invite.request_uri
-        self.send(self.request("ACK", contact, to=invite.to.uri.text, to_tag=response.to_tag or "", headers=routes,
-                               call_id=invite.call_id, from_tag=invite.from_tag or ""))
+        self.send(
+            self.request(
+                "ACK",
+                contact,
+                to=invite.to.uri.text,
+                to_tag=response.to_tag or "",
+                headers=routes,
+                call_id=invite.call_id,
+                from_tag=invite.from_tag or "",
+            )
+        )
 
     # --- looking back ------------------------------------------------------------------------
 
@@ -156,7 +183,9 @@ class Phone:
         return [s.message for s in self.seen if isinstance(s.message, Request) and s.message.method == method]
 
     def statuses(self, method: str = "INVITE") -> list[int]:
-        return [s.message.status for s in self.seen if isinstance(s.message, Response) and s.message.cseq.method == method]
+        return [
+            s.message.status for s in self.seen if isinstance(s.message, Response) and s.message.cseq.method == method
+        ]
 
     def responses(self, status: int) -> list[Response]:
         return [s.message for s in self.seen if isinstance(s.message, Response) and s.message.status == status]
@@ -227,7 +256,8 @@ async def open_world(nursery: trio.Nursery, *users: str, **settings) -> World:
     await cache.fill()
     host = network.host(SERVER, SERVER._replace(transport="TCP"))
     start = trio.current_time()
-    house = furnish(cache, Writer(store, cache), host, wall=lambda: WALL + trio.current_time() - start,
-                    resolver=FixedResolver())  # type: ignore[arg-type]  # the two methods that a House uses
+    house = furnish(
+        cache, Writer(store, cache), host, wall=lambda: WALL + trio.current_time() - start, resolver=FixedResolver()
+    )  # type: ignore[arg-type]  # the two methods that a House uses
     await nursery.start(serve, house)
     return World(network, nursery, cache, store, house=house)

@@ -52,8 +52,18 @@ async def test_callee_may_hang_up_too(world, autojump_clock):
     got = bob.requests("INVITE")[0]
     world.settings(auth="digest")  # in the dialog our sealed Route is enough
     routes = tuple(("Route", value) for value in got.values("Record-Route"))
-    bob.send(bob.request("BYE", alice.uri, to=ALICE, from_tag="tag-bob", to_tag="f1", call_id=invite.call_id,
-                         headers=routes, from_uri=BOB))
+    bob.send(
+        bob.request(
+            "BYE",
+            alice.uri,
+            to=ALICE,
+            from_tag="tag-bob",
+            to_tag="f1",
+            call_id=invite.call_id,
+            headers=routes,
+            from_uri=BOB,
+        )
+    )
     await bob.until(lambda: bob.statuses("BYE") == [200])
     assert alice.requests("BYE")[0].request_uri == alice.uri
 
@@ -232,8 +242,18 @@ async def test_a_call_from_tcp_to_udp_keeps_both_ends_in_the_route(world, autoju
     assert len(routes) == 2
     alice.ack(invite, ok)
     await bob.until(lambda: bool(bob.requests("ACK")))
-    bob.send(bob.request("BYE", alice.uri, to=ALICE, from_tag="tag-bob", to_tag="f1", call_id=invite.call_id,
-                         headers=tuple(("Route", value) for value in routes), from_uri=BOB))
+    bob.send(
+        bob.request(
+            "BYE",
+            alice.uri,
+            to=ALICE,
+            from_tag="tag-bob",
+            to_tag="f1",
+            call_id=invite.call_id,
+            headers=tuple(("Route", value) for value in routes),
+            from_uri=BOB,
+        )
+    )
     await bob.until(lambda: bob.statuses("BYE") == [200])
 
 

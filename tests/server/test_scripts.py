@@ -57,9 +57,17 @@ OUTPUTS = cpl("""
   </lookup>""")
 
 
-@pytest.mark.parametrize(("does", "output"), [
-    ("486", "busy"), ("600", "busy"), ("rings", "noanswer"), ("404", "failure"), ("503", "failure"), ("603", "failure"),
-])
+@pytest.mark.parametrize(
+    ("does", "output"),
+    [
+        ("486", "busy"),
+        ("600", "busy"),
+        ("rings", "noanswer"),
+        ("404", "failure"),
+        ("503", "failure"),
+        ("603", "failure"),
+    ],
+)
 async def test_each_outcome_of_proxy_takes_its_output(world, autojump_clock, does, output):
     alice, bob = world.phone("alice"), world.phone("bob", does)
     others = {name: world.phone(name, "answers") for name in ("busy", "noanswer", "failure")}
@@ -98,12 +106,13 @@ async def test_redirection_is_followed_with_recurse_and_reported_without(world, 
     moved = world.phone("moved", f"moved:{new.uri}")
     world.bind(f"bob@{DOMAIN}", moved)
     lookup = '<lookup source="registration"><success>{}</success></lookup>'
-    world.script(f"bob@{DOMAIN}", cpl(lookup.format('<proxy/>')))
+    world.script(f"bob@{DOMAIN}", cpl(lookup.format("<proxy/>")))
     alice.send(alice.request("INVITE", BOB))
     await alice.status(200)
     assert len(new.requests("INVITE")) == 1
-    world.script(f"bob@{DOMAIN}", cpl(lookup.format(
-        '<proxy recurse="no"><redirection><redirect/></redirection></proxy>')))
+    world.script(
+        f"bob@{DOMAIN}", cpl(lookup.format('<proxy recurse="no"><redirection><redirect/></redirection></proxy>'))
+    )
     alice.send(alice.request("INVITE", BOB))
     answer = await alice.status(302)
     assert answer.contacts[0].uri.text == new.uri
@@ -113,9 +122,13 @@ async def test_redirection_is_followed_with_recurse_and_reported_without(world, 
 async def test_sequential_rings_one_after_another(world, autojump_clock):
     alice = world.phone("alice")
     first, second = world.phone("first", "486"), world.phone("second", "answers")
-    world.script(f"bob@{DOMAIN}", cpl(
-        f'<location url="{second.uri}" priority="0.5"><location url="{first.uri}" priority="0.9">'
-        '<proxy ordering="sequential"/></location></location>'))
+    world.script(
+        f"bob@{DOMAIN}",
+        cpl(
+            f'<location url="{second.uri}" priority="0.5"><location url="{first.uri}" priority="0.9">'
+            '<proxy ordering="sequential"/></location></location>'
+        ),
+    )
     alice.send(alice.request("INVITE", BOB))
     await alice.status(200)
     assert first.time_of("INVITE") <= second.time_of("INVITE")
@@ -142,9 +155,13 @@ async def test_outgoing_script_decides_before_the_callee_is_sought(world, autoju
     alice, bob, carol = world.phone("alice"), world.phone("bob", "answers"), world.phone("carol", "answers")
     world.bind(f"bob@{DOMAIN}", bob)
     world.bind(f"carol@{DOMAIN}", carol)
-    world.script(f"alice@{DOMAIN}", cpl(
-        f'<address-switch field="destination"><address is="{BOB}"><reject status="reject"/></address></address-switch>',
-        "outgoing"))
+    world.script(
+        f"alice@{DOMAIN}",
+        cpl(
+            f'<address-switch field="destination"><address is="{BOB}"><reject status="reject"/></address></address-switch>',
+            "outgoing",
+        ),
+    )
     alice.send(alice.request("INVITE", BOB))
     await alice.status(603)
     alice.send(alice.request("INVITE", CAROL))
@@ -155,7 +172,10 @@ async def test_outgoing_script_decides_before_the_callee_is_sought(world, autoju
 async def test_cancel_while_the_script_rings_takes_no_output(world, autojump_clock):
     alice, bob, busy = world.phone("alice"), world.phone("bob"), world.phone("busy", "answers")
     world.bind(f"bob@{DOMAIN}", bob)
-    world.script(f"bob@{DOMAIN}", OUTPUTS.replace("{failure}", busy.uri).replace("{busy}", busy.uri).replace("{noanswer}", busy.uri))
+    world.script(
+        f"bob@{DOMAIN}",
+        OUTPUTS.replace("{failure}", busy.uri).replace("{busy}", busy.uri).replace("{noanswer}", busy.uri),
+    )
     invite = alice.request("INVITE", BOB, branch="z9hG4bKc")
     alice.send(invite)
     await alice.status(180)
@@ -176,7 +196,9 @@ async def test_after_the_last_output_the_best_response_goes_up(world, autojump_c
 async def test_late_answer_of_a_detached_phone_reaches_the_caller(world, autojump_clock):
     alice, deaf, vm = world.phone("alice"), world.phone("deaf", "rings deaf"), world.phone("vm", "rings")
     world.bind(f"bob@{DOMAIN}", deaf)
-    world.script(f"bob@{DOMAIN}", OUTPUTS.replace("{failure}", vm.uri).replace("{busy}", vm.uri).replace("{noanswer}", vm.uri))
+    world.script(
+        f"bob@{DOMAIN}", OUTPUTS.replace("{failure}", vm.uri).replace("{busy}", vm.uri).replace("{noanswer}", vm.uri)
+    )
     alice.send(alice.request("INVITE", BOB))
     await vm.until(lambda: bool(vm.requests("INVITE")))
     start = trio.current_time()

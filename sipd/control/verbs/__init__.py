@@ -1,0 +1,26 @@
+"""VERBS: everything an administrator can ask for, one file per noun."""
+
+from typing import Final
+
+from sipd.control.verbs import db, domain, script, server, ul, user
+from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Value, Verb
+
+VERBS: Final[tuple[Verb, ...]] = (
+    *db.VERBS,
+    *domain.VERBS,
+    *user.VERBS,
+    *ul.VERBS,
+    *script.VERBS,
+    *server.VERBS,
+)
+
+NOUNS: Final = {
+    "db": "the database itself",
+    "domain": "local domains",
+    "user": "users",
+    "ul": "user location: who is registered where",
+    "script": "users' CPL scripts",
+    "server": "the server configuration",
+}
+
+__all__ = ["NOUNS", "VERBS", "Arguments", "Parameter", "Plain", "Refusal", "Value", "Verb"]

@@ -1,0 +1,83 @@
+"""Names as administrators write them, in the form that is stored."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from sipd.control.verbs.base import Refusal
+from sipd.store import Refused, domain_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sipd.rows import Change, User
+    from sipd.store import Snapshot, Store
+
+LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
+SCHEME: Final = re.compile(r"sips?:", re.ASCII | re.IGNORECASE)
+FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f:\"<>\ud800-\udfff]")
+"""Not in a user name: control characters, space, what ends a name in a digest (`:`) or in an address."""
+
+LONGEST: Final = 255
+
+
+def domain_name(text: str) -> str:
+    """The host name or numeric address as it is stored. Raises Refusal."""
+    name = domain_key(text)
+    try:
+        return ip_address(name).compressed
+    except ValueError:
+        pass
+    labels = name.split(".")
+    if not name or len(name) > LONGEST or not all(LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise Refusal(f"not a host name or address: {text!r}", "Write for instance example.com or 192.0.2.1")
+    return name
+
+
+def address_of_record(text: str, domains: Mapping[str, str] | None = None) -> str:
+    """`user@domain` in its canonical form; a `sip:` in front is taken off (RFC 3261 §10.3 step 5).
+
+    With `domains`, the domain must be one of them and is replaced by its
+    canonical one. Raises Refusal.
+    """
+    bare = SCHEME.sub("", text, count=1) if SCHEME.match(text) else text
+    user, at, host = bare.rpartition("@")
+    try:
+        raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), user.encode())
+        user = raw.decode("utf-8")
+    except UnicodeError:
+        user = ""
+    if not at or not user or len(user) > LONGEST - 64 or FORBIDDEN.search(user):
+        raise Refusal(f"not an address: {text!r}", "Write user@domain, for instance alice@example.com")
+    domain = domain_name(host)
+    if domains is not None:
+        if domain not in domains:
+            raise Refusal(f"{domain} is not a local domain", f"Make it one with: sipdctl domain add {domain}")
+        domain = domains[domain]
+    return f"{user}@{domain}"
+
+
+def canonical(text: str, snapshot: Snapshot) -> str:
+    """The address-of-record that `text` means in this database. Raises Refusal when its domain isn't local."""
+    return address_of_record(text, {row.name: row.canonical for row in snapshot.domains})
+
+
+def known_user(text: str, snapshot: Snapshot) -> User:
+    """The user of that address. Raises Refusal when there is none."""
+    aor = canonical(text, snapshot)
+    for user in snapshot.users:
+        if user.aor == aor:
+            return user
+    raise Refusal(f"there is no user {aor}", f"Add one with: sipdctl user add {aor}")
+
+
+async def carry_out(store: Store, changes: Sequence[Change]) -> None:
+    """Make these changes, all or none. Raises Refusal when the database does not accept them."""
+    [error] = await store.apply([changes])
+    if isinstance(error, Refused):
+        raise Refusal(str(error))
+    if error is not None:
+        raise error

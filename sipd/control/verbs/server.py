@@ -1,0 +1,53 @@
+"""The server configuration: one row per server name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
+from sipd.control.verbs.names import carry_out
+from sipd.errors import SetupError
+from sipd.rows import PutSettings, Settings
+from sipd.store import choose
+from sipd.store.options import settings_from_texts
+
+if TYPE_CHECKING:
+    from sipd.store import Snapshot, Store
+
+
+async def show(store: Store, arguments: Arguments) -> Plain:
+    """Every setting of one server."""
+    return dict(_settings(await store.load_all(), arguments)._asdict())
+
+
+async def change(store: Store, arguments: Arguments) -> Plain:
+    """Change settings, all or none."""
+    snapshot = await store.load_all()
+    texts = arguments.words("setting")
+    if not texts:
+        raise Refusal("nothing to set", "Write KEY=VALUE, for instance: sipdctl server set auth=none")
+    try:
+        values = settings_from_texts(texts)
+    except SetupError as error:
+        raise Refusal(error.text, error.hint) from error
+    old = _settings(snapshot, arguments) if snapshot.settings else Settings(arguments.optional("server") or "default")
+    new = Settings(**{**old._asdict(), **values})
+    if new.min_expires > new.max_expires or not new.min_expires <= new.default_expires <= new.max_expires:
+        raise Refusal("min_expires, default_expires and max_expires must not fall", "Set all three together")
+    await carry_out(store, [PutSettings(new)])
+    return {"server": new.name, **{name: getattr(new, name) for name in values}}
+
+
+def _settings(snapshot: Snapshot, arguments: Arguments) -> Settings:
+    try:
+        return choose(snapshot.settings, arguments.optional("server") or "")
+    except SetupError as error:
+        raise Refusal(error.text, error.hint.replace("-S", "--server")) from error
+
+
+SERVER: Final = Parameter("server", "its name, where there are several", "option")
+
+VERBS: Final = (
+    Verb("server", "show", "every setting", (SERVER,), show),
+    Verb("server", "set", "change settings", (Parameter("setting", "KEY=VALUE", "words"), SERVER), change),
+)

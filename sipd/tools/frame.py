@@ -1,0 +1,156 @@
+"""What the administrator's tools share: where the database is, how errors and tables are printed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sipd import __version__
+from sipd.control.verbs import Arguments, Refusal
+from sipd.errors import SetupError, StoreAway
+from sipd.store import locate, open_store
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sipd.control.verbs import Plain, Value, Verb
+
+DONE: Final = 0
+REFUSED: Final = 1
+COULD_NOT: Final = 2
+INTERRUPTED: Final = 130
+
+
+def guarded(name: str, work: Callable[[], int]) -> int:
+    """The exit status of `work`; what goes wrong becomes one line on standard error.
+
+    1: it was refused; 2: it could not be tried (the database, a file, the usage).
+    """
+    try:
+        return work()
+    except Refusal as error:
+        for line in getattr(error, "findings", ()):
+            _say(line)
+        _say(f"{name}: {error}")
+        return REFUSED
+    except (SetupError, StoreAway) as error:
+        _say(f"{name}: {error}")
+        return COULD_NOT
+    except BrokenPipeError:  # the reader of our output has gone: nothing to tell, nowhere to tell it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COULD_NOT
+    except (KeyboardInterrupt, EOFError):
+        _say(f"{name}: interrupted, nothing was changed")
+        return INTERRUPTED
+
+
+def add_database_options(parser: ArgumentParser) -> None:
+    """The options that say which database."""
+    parser.add_argument("-D", "--database", metavar="URL", help="database URL: sqlite:///path/file")
+    parser.add_argument("-f", "--database-file", metavar="FILE", help="file that holds the database URL")
+    parser.add_argument("-s", "--root", metavar="DIR", help="server root, which holds the embedded database")
+    parser.add_argument("-V", "--version", action="version", version=f"sipd-{__version__}")
+
+
+def run_verb(
+    verb: Verb, values: Mapping[str, Value | None], database: str | None, file: str | None, root: str | None
+) -> Plain:
+    """What the verb returns, on the database that these options mean."""
+    url = locate(database, file, os.environ, Path.cwd(), root=None if root is None else Path(root))
+    for warning in url.warnings:
+        _say(f"warning: {warning}")
+    if url.scheme == "memory":
+        raise SetupError("memory: is inside one running sipd", "Tools need a database in a file: sqlite:///path/file")
+    store = open_store(url)
+
+    async def work() -> Plain:
+        try:
+            if not verb.makes:
+                await store.open()
+            return await verb.run(store, Arguments(values))
+        finally:
+            await store.close()
+
+    return trio.run(work)
+
+
+def read_file(name: str) -> bytes:
+    """The content of a file, or of standard input for `-`. Raises SetupError."""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise SetupError(f"can't read {name}: {error.strerror}") from error
+
+
+def read_password(file: str | None, *, ask: bool) -> str | None:
+    """A password from a file's first line (`-`: standard input), or asked for on a terminal; None: none was given."""
+    if file is not None:
+        lines = read_file(file).splitlines()
+        try:
+            password = lines[0].decode("utf-8") if lines else ""
+        except UnicodeDecodeError:
+            raise SetupError(f"the password in {file} is not UTF-8") from None
+        if not password:
+            raise SetupError(f"there is no password in {file}", "It stands in the first line")
+        return password
+    if not ask or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    password = getpass.getpass("Password (empty: a random one): ")
+    if password and getpass.getpass("Once more: ") != password:
+        raise Refusal("the two passwords differ", "Try again")
+    return password or None
+
+
+def show(data: Plain, *, as_json: bool, prints: str = "", unmade: str = "nothing") -> None:
+    """Print a result: JSON for machines; for people a table, or lines of `key: value`."""
+    if as_json:
+        print(json.dumps(data, indent=2, ensure_ascii=True))
+    elif isinstance(data, dict) and prints:
+        text = str(data[prints])
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    elif isinstance(data, dict):
+        print("\n".join(_lines(data)))
+    elif isinstance(data, list):
+        print("\n".join(table(data)) if data else unmade)
+    else:
+        print(_cell(data))
+
+
+def table(rows: Sequence[Mapping[str, Plain]]) -> list[str]:
+    """Rows with the same keys as lines of aligned columns, numbers to the right."""
+    keys = list(rows[0])
+    cells = [[_cell(row[key]) for key in keys] for row in rows]
+    widths = [max(len(line[column]) for line in [keys, *cells]) for column in range(len(keys))]
+    right = [all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows) for key in keys]
+
+    def line(texts: Sequence[str]) -> str:
+        aligned = (t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True))
+        return "  ".join(aligned).rstrip(" ")
+
+    return [line(keys), *(line(texts) for texts in cells)]
+
+
+def _lines(data: Mapping[str, Plain]) -> list[str]:
+    width = max((len(key) for key in data), default=0)
+    return [f"{key.ljust(width)}  {_cell(value)}".rstrip(" ") for key, value in data.items() if value != []]
+
+
+def _cell(value: Plain) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return "; ".join(_cell(one) for one in value)
+    text = "" if value is None else str(value)
+    # Text of phones must not steer the terminal.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _say(text: str) -> None:
+    print(_cell(text), file=sys.stderr)

@@ -1,0 +1,141 @@
+"""Uploads made to hurt: refused with a line, quickly, and nothing is ever opened or fetched (SECURITY T41 to T50)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from sipd.cpl import CplError, compile
+
+BIG = 50_000_000
+
+LAUGHS = (
+    '<?xml version="1.0"?>\n<!DOCTYPE cpl [\n<!ENTITY a "haha">\n'
+    + "\n".join(f'<!ENTITY a{n} "{"&a;" * 10}">' for n in range(10))
+    + "]>\n<cpl><incoming><log comment='&a9;'/></incoming></cpl>"
+)
+
+HOSTILE: dict[str, tuple[bytes, dict[str, Any], str, int]] = {
+    "size": (b"<cpl>" + b" " * 65536 + b"</cpl>", {}, "CPL-SIZE", 1),
+    "8 MB": (b"<cpl>" + b"x" * 8_000_000, {}, "CPL-SIZE", 1),
+    "depth": (b"<cpl><incoming>\n" + b"<location url='sip:a@b'>" * 50_000, {"max_bytes": BIG}, "CPL-DEPTH", 2),
+    "depth in 64 KiB": (b"<cpl>\n" + b"<a>" * 20_000, {}, "CPL-DEPTH", 2),
+    "subactions": (b"<cpl>\n" + b"<subaction id='a'/>" * 50_000 + b"</cpl>", {"max_bytes": BIG}, "CPL-NODES", 2),
+    "attributes": (
+        b"<cpl>\n<incoming " + b" ".join(b"a%d=''" % n for n in range(30_000)) + b"/></cpl>",
+        {"max_bytes": BIG},
+        "CPL-ATTRIBUTES",
+        2,
+    ),
+    "attributes twice": (b"<cpl>\n<incoming " + b"a='' " * 10_000 + b"/></cpl>", {}, "CPL-XML", 2),
+    "laughs": (LAUGHS.encode(), {}, "CPL-DTD", 2),
+    "quadratic": (
+        b"<!DOCTYPE cpl [<!ENTITY a '" + b"x" * 30_000 + b"'>]>\n<cpl>" + b"&a;" * 5_000 + b"</cpl>",
+        {},
+        "CPL-DTD",
+        1,
+    ),
+    "external entity": (
+        b"\n<!DOCTYPE cpl [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><cpl>&x;</cpl>",
+        {},
+        "CPL-DTD",
+        2,
+    ),
+    "parameter entity": (b"<!DOCTYPE cpl [<!ENTITY % x SYSTEM 'http://127.0.0.1/'> %x;]><cpl/>", {}, "CPL-DTD", 1),
+    "empty subset": (b"<!DOCTYPE cpl []><cpl/>", {}, "CPL-DTD", 1),
+    "notation": (b"<!DOCTYPE cpl [<!NOTATION n SYSTEM 'x'>]><cpl/>", {}, "CPL-DTD", 1),
+    "attribute default": (b"<!DOCTYPE cpl [<!ATTLIST cpl a CDATA 'x'>]><cpl/>", {}, "CPL-DTD", 1),
+    "external DTD's entity": (b"<!DOCTYPE cpl SYSTEM 'http://127.0.0.1/x'>\n<cpl>&x;</cpl>", {}, "CPL-XML", 2),
+    "external DTD's entity in a value": (
+        b"<!DOCTYPE cpl SYSTEM 'file:///etc/passwd'>\n<cpl><incoming>\n<log name='&x;'/></incoming></cpl>",
+        {},
+        "CPL-XML",
+        3,
+    ),
+    "second DOCTYPE": (b"<!DOCTYPE cpl SYSTEM 'a'>\n<!DOCTYPE cpl SYSTEM 'b'><cpl/>", {}, "CPL-DTD", 2),
+    "xinclude": (
+        b"<cpl xmlns:xi='http://www.w3.org/2001/XInclude'>\n<xi:include href='file:///etc/passwd'/></cpl>",
+        {},
+        "CPL-NAMESPACE",
+        2,
+    ),
+    "declared UTF-7": (b'<?xml version="1.0" encoding="UTF-7"?><cpl/>', {}, "CPL-ENCODING", 1),
+    "declared Latin-1": (b'<?xml version="1.0" encoding="ISO-8859-1"?><cpl/>', {}, "CPL-ENCODING", 1),
+    "Latin-1": ("<cpl>\n<!-- é -->".encode("latin-1"), {}, "CPL-ENCODING", 2),
+    "UTF-16 without mark": ("<cpl/>".encode("utf-16-le"), {}, "CPL-ENCODING", 1),
+    "UTF-16 declared, UTF-8 meant": (b'<?xml version="1.0" encoding="UTF-16"?><cpl/>', {}, "CPL-ENCODING", 1),
+    "half a UTF-16": ("<cpl/>".encode("utf-16")[:-1], {}, "CPL-ENCODING", 1),
+    "UTF-32": ("<cpl/>".encode("utf-32"), {}, "CPL-XML", 1),
+    "overlong UTF-8": (b"<cpl>\n\xc0\xbc</cpl>", {}, "CPL-ENCODING", 2),
+    "surrogates": (b"<cpl>\n\xed\xa0\x80</cpl>", {}, "CPL-ENCODING", 2),
+    "NUL": (b"<cpl>\n\0</cpl>", {}, "CPL-XML", 2),
+    "itself": (b"<cpl>\n<subaction id='a'><sub ref='a'/></subaction></cpl>", {}, "CPL-SUB-ITSELF", 2),
+    "each other": (
+        b"<cpl>\n<subaction id='a'>\n<sub ref='b'/></subaction><subaction id='b'><sub ref='a'/></subaction></cpl>",
+        {},
+        "CPL-SUB-LATER",
+        3,
+    ),
+    "locations": (
+        b"<cpl><subaction id='s0'/>\n"
+        + b"".join(
+            b"<subaction id='s%d'><location url='sip:a@b'><sub ref='s%d'/></location></subaction>" % (n, n - 1)
+            for n in range(1, 500)
+        )
+        + b"<incoming><sub ref='s499'/></incoming></cpl>",
+        {},
+        "CPL-LOCATIONS",
+        2,
+    ),
+    "log entries": (
+        b"<cpl><incoming>\n" + b"<log>" * 25 + b"</log>" * 25 + b"</incoming></cpl>",
+        {},
+        "CPL-LOGS",
+        2,
+    ),
+    "status 200": (b"<cpl><incoming>\n<reject status='200'/></incoming></cpl>", {}, "CPL-VALUE", 2),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_uploads_are_refused_with_a_line_and_quickly(name):
+    source, options, code, line = HOSTILE[name]
+    begun = time.process_time()
+    with pytest.raises(CplError) as raised:
+        compile(source, **options)
+    assert time.process_time() - begun < 0.5
+    assert (raised.value.findings[0].code, raised.value.findings[0].line) == (code, line)
+    assert raised.value.status == (413 if code == "CPL-SIZE" else 400)
+
+
+def test_a_timeout_beyond_all_bounds_is_cut():
+    compiled = compile(b"<cpl><incoming><proxy timeout='" + b"9" * 5000 + b"'/></incoming></cpl>")
+    assert compiled.timeouts == (180.0,)
+    assert "CPL-CLAMPED" in [warning.code for warning in compiled.warnings]
+
+
+def test_subactions_that_double_at_each_step_stay_small():
+    steps = "".join(
+        f"<subaction id='s{n}'><proxy><busy><sub ref='s{n - 1}'/></busy>"
+        f"<default><sub ref='s{n - 1}'/></default></proxy></subaction>"
+        for n in range(1, 300)
+    )
+    begun = time.process_time()
+    compile(f"<cpl><subaction id='s0'/>{steps}<incoming><sub ref='s299'/></incoming></cpl>".encode())
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("mark", ["utf-16", "utf-8-sig"])
+def test_utf_16_with_a_mark_and_utf_8_with_or_without_are_read(mark):
+    name = "utf-8" if mark == "utf-8-sig" else mark
+    compile(f'<?xml version="1.0" encoding="{name}"?><cpl><incoming><log name="ä"/></incoming></cpl>'.encode(mark))
+    compile('<cpl><incoming><log name="ä"/></incoming></cpl>'.encode(mark))
+
+
+def test_a_wide_switch_is_compiled_quickly():
+    outputs = "".join(f"<string contains='w{n}'/>" for n in range(1900))
+    begun = time.process_time()
+    compile(f"<cpl><incoming><string-switch field='subject'>{outputs}</string-switch></incoming></cpl>".encode())
+    assert time.process_time() - begun < 0.5

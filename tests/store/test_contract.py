@@ -1,0 +1,217 @@
+"""What every Store promises: one class, run on each of them."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sipd.errors import SetupError
+from sipd.rows import (
+    AddScriptLog,
+    DropBinding,
+    DropDelegate,
+    DropDomain,
+    DropScript,
+    DropUser,
+    PutBinding,
+    PutDelegate,
+    PutDomain,
+    PutScript,
+    PutSettings,
+    PutUser,
+    Settings,
+)
+from sipd.store import Cache, MemoryStore, Refused, SqliteStore, create
+from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
+
+
+class TestStore:
+    async def test_begins_with_what_it_was_created_with(self, store):
+        found = await contents(store)
+        assert found.users == [user(ALICE), user(BOB)]
+        assert found.domains == [PutDomain("example.com", "example.com")]
+        assert found.settings == [Settings()]
+        assert len(found.secret_key) == 32
+        assert not found.bindings
+
+    async def test_is_created_once(self, store):
+        assert await store.exists()
+        with pytest.raises(SetupError):
+            await create(store, ["example.org"])
+        assert (await contents(store)).domains == [PutDomain("example.com", "example.com")]
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            binding(),
+            binding(q=0, action="redirect", reg_id=7, instance="<urn:uuid:1>", params=';methods="INVITE"'),
+            binding(path=("<sip:p1.example.com;lr>", "<sip:p2.example.com;lr>"), received="udp:[2001:db8::1]:5060"),
+            binding(uri="sip:%61lice@192.0.2.1;x='; DROP TABLE users --", call_id="'\"\\%_?:1$1"),
+            binding(user_agent="T\udce9l\udce9phone", call_id="\udcff@h"),  # bytes that are no UTF-8
+            binding(user_agent="Téléphone ☎ 電話", cseq=2**32 - 1, expires_at=1234567890.25),
+        ],
+    )
+    async def test_gives_back_what_was_put(self, store, row):
+        await apply(store, PutBinding(row))
+        assert (await store.load_all()).bindings == [row]
+        await apply(store, DropBinding(row.aor, row.uri))
+        assert (await store.load_all()).bindings == []
+
+    async def test_a_binding_replaces_the_one_with_its_uri(self, store):
+        await apply(store, PutBinding(binding(cseq=1)), PutBinding(binding(uri="sip:other@192.0.2.1")))
+        await apply(store, PutBinding(binding(cseq=2)))
+        found = {row.uri: row.cseq for row in (await store.load_all()).bindings}
+        assert found == {"sip:alice@192.0.2.1": 2, "sip:other@192.0.2.1": 1}
+
+    async def test_the_same_uri_of_another_user_is_another_binding(self, store):
+        await apply(store, PutBinding(binding(ALICE)), PutBinding(binding(BOB)))
+        await apply(store, DropBinding(ALICE, binding().uri))
+        assert (await store.load_all()).bindings == [binding(BOB)]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            PutBinding(binding("nobody@example.com")),
+            PutScript(script("nobody@example.com")),
+            PutDelegate(ALICE, "nobody@example.com"),
+            PutDelegate("nobody@example.com", ALICE),
+            AddScriptLog("nobody@example.com", 1.0, "", "x"),
+        ],
+    )
+    async def test_what_belongs_to_nobody_is_refused(self, store, change):
+        before = await contents(store)
+        assert isinstance((await store.apply([[change]]))[0], Refused)
+        assert await contents(store) == before
+
+    async def test_a_group_is_whole_or_not_at_all(self, store):
+        whole = [PutBinding(binding(uri="sip:1@h")), PutBinding(binding(uri="sip:2@h"))]
+        torn = [PutBinding(binding(uri="sip:3@h")), PutBinding(binding("nobody@example.com"))]
+        after = [PutBinding(binding(BOB))]
+        first, second, third = await store.apply([whole, torn, after])
+        assert (first, third) == (None, None)
+        assert isinstance(second, Refused)
+        assert (await contents(store)).bindings == [binding(uri="sip:1@h"), binding(uri="sip:2@h"), binding(BOB)]
+
+    async def test_a_group_may_make_the_user_it_needs(self, store):
+        aor = "carol@example.com"
+        await apply(store, PutUser(user(aor)), PutBinding(binding(aor)))
+        [error] = await store.apply([[DropUser(aor), PutBinding(binding(aor, uri="sip:new@h"))]])
+        assert isinstance(error, Refused)
+        assert (await store.load_all()).bindings == [binding(aor)]
+
+    async def test_nothing_is_a_group_too(self, store):
+        assert await store.apply([]) == []
+        assert await store.apply([[]]) == [None]
+
+    async def test_a_user_who_is_put_again_keeps_what_he_has(self, store):
+        owned = [PutBinding(binding()), PutScript(script()), PutDelegate(ALICE, BOB)]
+        await apply(store, *owned)
+        await apply(store, PutUser(user(ALICE, level="never", full_name="Alice")))
+        found = await contents(store)
+        assert found.users[0] == user(ALICE, level="never", full_name="Alice")
+        assert (len(found.bindings), len(found.scripts), len(found.delegates)) == (1, 1, 1)
+
+    async def test_a_user_goes_with_all_he_has(self, store):
+        mine = [PutBinding(binding()), PutScript(script()), PutDelegate(ALICE, BOB), PutDelegate(BOB, ALICE)]
+        await apply(store, *mine, PutBinding(binding(BOB)), AddScriptLog(ALICE, 1.0, "n", "c"))
+        await apply(store, DropUser(ALICE))
+        found = await contents(store)
+        assert found.users == [user(BOB)]
+        assert found.bindings == [binding(BOB)]
+        assert not found.scripts
+        assert not found.delegates, "who comes back under that name must not inherit a permission"
+        assert await store.script_log(ALICE) == []
+
+    async def test_the_store_counts_a_scripts_versions(self, store):
+        await apply(store, PutScript(script(text=b"<cpl>1</cpl>", version=9)))
+        await apply(store, PutScript(script(text=b"\xff\x00\xfe", enabled=False)))
+        assert (await store.load_all()).scripts == [script(text=b"\xff\x00\xfe", enabled=False, version=2)]
+        await apply(store, DropScript(ALICE, "cpl"))
+        await apply(store, PutScript(script()))
+        assert (await store.load_all()).scripts == [script(version=1)]
+
+    async def test_domains_delegates_and_settings_come_and_go(self, store):
+        other = Settings("other", auth="none", record_route=False, stagger=2.5)
+        put = [PutDomain("sip.example.com", "example.com"), PutDelegate(ALICE, BOB), PutSettings(other)]
+        await apply(store, *put, *put)
+        found = await contents(store)
+        assert found.domains[1:] == [PutDomain("sip.example.com", "example.com")]
+        assert found.delegates == [PutDelegate(ALICE, BOB)]
+        assert found.settings == [Settings(), other]
+        await apply(store, DropDomain("sip.example.com"), DropDelegate(ALICE, BOB))
+        found = await contents(store)
+        assert len(found.domains) == 1
+        assert not found.delegates
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            DropBinding(ALICE, "sip:x@h"),
+            DropScript(ALICE, "cpl"),
+            DropUser("nobody@example.com"),
+            DropDomain("example.net"),
+            DropDelegate(ALICE, BOB),
+        ],
+    )
+    async def test_dropping_what_is_not_there_is_no_error(self, store, change):
+        before = await contents(store)
+        await apply(store, change)
+        assert await contents(store) == before
+
+    async def test_script_log_gives_the_last_lines_in_order(self, store):
+        lines = [AddScriptLog(ALICE, float(number), "work", f"line {number}") for number in range(5)]
+        await apply(store, *lines, AddScriptLog(BOB, 9.0, "", "x"))
+        assert await store.script_log(ALICE) == lines
+        assert await store.script_log(ALICE, limit=2) == lines[-2:]
+
+    async def test_script_log_is_bounded(self, store):
+        for _ in range(13):
+            await apply(store, *[AddScriptLog(ALICE, 1.0, "", "x") for _ in range(100)])
+        kept = len(await store.script_log(ALICE, limit=100_000))
+        assert 1000 <= kept <= 10_001
+
+    async def test_is_sound(self, store):
+        assert await store.check() == []
+
+    async def test_the_moment_of_a_snapshot_is_told(self, store):
+        told = []
+        await store.load_all(lambda: told.append(True))
+        assert told == [True]
+
+
+AORS = st.sampled_from([ALICE, BOB, "carol@example.com"])
+URIS = st.sampled_from(["sip:1@h", "sip:2@h", "sip:3@h"])
+CHANGES = st.one_of(
+    st.builds(PutBinding, st.builds(binding, AORS, URIS, cseq=st.integers(0, 5))),
+    st.builds(DropBinding, AORS, URIS),
+    st.builds(PutUser, st.builds(user, AORS, level=st.sampled_from(["never", "required"]))),
+    st.builds(DropUser, AORS),
+    st.builds(PutScript, st.builds(script, AORS, st.binary(max_size=3))),
+    st.builds(DropScript, AORS, st.just("cpl")),
+    st.builds(PutDelegate, AORS, AORS),
+    st.builds(DropDelegate, AORS, AORS),
+    st.builds(PutDomain, st.sampled_from(["a", "b"]), st.just("a")),
+    st.builds(DropDomain, st.sampled_from(["a", "b"])),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(groups=st.lists(st.lists(CHANGES, max_size=4), max_size=6))
+async def test_all_stores_and_the_cache_agree(groups, tmp_path_factory):
+    memory, sqlite = MemoryStore(), SqliteStore(tmp_path_factory.mktemp("agree") / "sip.sqlite3")
+    for store in (memory, sqlite):
+        await create(store, ["example.com"], more=USERS)
+    cache, told = Cache(sqlite), Cache(memory)
+    await cache.fill()
+    results = [await memory.apply(groups), await sqlite.apply(groups)]
+    assert [[error is None for error in one] for one in results][0] == [error is None for error in results[1]]
+    for group, error in zip(groups, results[1], strict=True):
+        if error is None:
+            cache.apply(group)
+    left, right = await contents(memory), await contents(sqlite)
+    assert left._replace(secret_key=b"") == right._replace(secret_key=b"")
+    await told.fill()
+    for aor in (ALICE, BOB, "carol@example.com"):
+        assert cache.user(aor) == told.user(aor)
+        assert sorted(cache.bindings(aor)) == sorted(told.bindings(aor))
+        assert cache.script(aor, "cpl") == told.script(aor, "cpl")
+    await sqlite.close()

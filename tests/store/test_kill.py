@@ -1,0 +1,81 @@
+"""kill -9 at any moment: nothing acknowledged is lost, nothing is torn, nothing removed comes back (T54-T56)."""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from sipd.store import SqliteStore, create
+from tests.store.changer import CONTACTS
+from tests.store.rows import ALICE, BOB, USERS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROUNDS = int(os.environ.get("SIPD_KILLS", "20"))
+
+
+async def test_kill_9_at_a_random_moment(tmp_path):
+    path = tmp_path / "sip.sqlite3"
+    made = SqliteStore(path)
+    await create(made, ["example.com"], more=USERS)
+    await made.close()
+    moments = random.Random(3261)
+    acknowledged = Counter()
+    for kill in range(ROUNDS):
+        said = killed_after(path, 1 + kill * 100_000, moments.randrange(3, 120))
+        acknowledged.update(word for word, _, _ in said)
+        found = await stored(path)
+        for aor in (ALICE, BOB):
+            mine = [line for line in said if line[1] == aor]
+            whole = {number for number, count in found[aor].items() if count == CONTACTS}
+            assert set(found[aor]) == whole, f"torn: {found[aor]}"
+            assert whole in possible(mine), f"after {mine[-3:]} there was {found[aor]}"
+    assert acknowledged["put"] > 2 * ROUNDS
+    assert acknowledged["gone"] > 0
+
+
+def killed_after(path, start, lines):
+    """The lines that a changer said until it was killed, somewhere after the given number of them."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.store.changer", str(path), str(start)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    said = [child.stdout.readline() for _ in range(lines)]
+    child.kill()
+    said += child.stdout.readlines()
+    child.stdout.close()
+    assert child.wait() == -9, "it ended by itself"
+    words = [line.decode().split() for line in said if line.endswith(b"\n")]
+    return [(" ".join(word[:-2]), word[-2], int(word[-1])) for word in words]
+
+
+def possible(said):
+    """The sets of rounds that may be stored after these lines: the last acknowledged one, or the one being tried."""
+    after = [frozenset[int]()] if not said else []
+    for word, _, number in said[-2:]:
+        if word in ("put", "try gone"):
+            after.append(frozenset({number}))
+        if word == "gone":
+            after.append(frozenset())
+        if word == "try put" and word == said[-1][0]:
+            after.append(frozenset({number}))
+        if word == "try gone" and word == said[-1][0]:
+            after.append(frozenset())
+    if said and said[-1][0] in ("put", "gone"):
+        return after[-1:]  # acknowledged, and nothing tried since
+    return after
+
+
+async def stored(path):
+    """How many contacts of each round of each user are in the file, which must be sound."""
+    store = SqliteStore(path)
+    await store.open()
+    assert await store.check() == []
+    found = {ALICE: Counter(), BOB: Counter()}
+    for row in (await store.load_all()).bindings:
+        found[row.aor][row.cseq] += 1
+    await store.close()
+    return found

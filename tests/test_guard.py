@@ -1,0 +1,118 @@
+"""Guard: bounded in size and age, and forgetting to the safe side."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows
+
+NONCE = "6b49d200" + "0" * 32
+
+
+@given(st.lists(st.integers(1, 200), max_size=60))
+def test_each_count_once_and_none_far_below_the_highest(counts):
+    windows = NonceWindows()
+    used: set[int] = set()
+    for count in counts:
+        fresh = count not in used and (not used or count >= max(used) - WINDOW)
+        assert windows.count_is_fresh(NONCE, count) == fresh
+        if fresh:
+            windows.mark(NONCE, count, 0.0)
+            used.add(count)
+
+
+@pytest.mark.parametrize(
+    ("highest", "count", "fresh"), [(100, 36, True), (100, 35, False), (100, 101, True), (2**32 - 1, 1, False)]
+)
+def test_edge_of_the_window(highest, count, fresh):
+    windows = NonceWindows()
+    windows.mark(NONCE, highest, 0.0)
+    assert windows.count_is_fresh(NONCE, count) is fresh
+
+
+def test_count_below_the_window_marked_anyway_changes_nothing():
+    windows = NonceWindows()
+    windows.mark(NONCE, 500, 0.0)
+    windows.mark(NONCE, 1, 0.0)
+    assert windows.count_is_fresh(NONCE, 499)
+    assert not windows.count_is_fresh(NONCE, 500)
+
+
+def test_without_qop_a_nonce_counts_once():
+    windows = NonceWindows()
+    assert windows.count_is_fresh(NONCE, 0)
+    windows.mark(NONCE, 0, 0.0)
+    assert not windows.count_is_fresh(NONCE, 0)
+    assert not windows.count_is_fresh(NONCE, 7)
+    assert not windows.count_is_fresh(NONCE, 2**32 - 1)
+
+
+def test_a_nonce_used_with_counts_is_not_good_without():
+    windows = NonceWindows()
+    windows.mark(NONCE, 1, 0.0)
+    assert not windows.count_is_fresh(NONCE, 0)
+
+
+def test_what_is_pushed_out_is_not_fresh_again():
+    windows = NonceWindows(capacity=2)
+    nonces = [f"6b49d20{second}" + "f" * 32 for second in range(4)]
+    for nonce in nonces:
+        windows.mark(nonce, 1, 0.0)
+    assert len(windows) == 2
+    assert [windows.count_is_fresh(nonce, 2) for nonce in nonces] == [False, False, True, True]
+    assert not windows.count_is_fresh("6b49d201" + "0" * 32, 1)  # unknown, and as old as one that had to go
+    assert windows.count_is_fresh("6b49d202" + "0" * 32, 1)
+
+
+def test_nonces_of_before_a_restart_are_not_fresh():
+    windows = NonceWindows(not_before="6b49d201")
+    assert not windows.count_is_fresh("6b49d200" + "f" * 32, 1)
+    assert windows.count_is_fresh("6b49d201" + "0" * 32, 1)
+
+
+def test_entries_are_forgotten_by_age():
+    kept: Ageing[int, str] = Ageing(10.0, 100)
+    for key in range(5):
+        kept.put(key, "x", float(key))
+    kept.put(99, "x", 12.5)
+    assert [key in kept for key in (0, 1, 2, 3, 4, 99)] == [False, False, False, True, True, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 3)), max_size=100), st.integers(1, 10))
+def test_never_more_than_capacity_and_the_last_put_is_there(puts, capacity):
+    kept: Ageing[int, int] = Ageing(5.0, capacity)
+    now = 0.0
+    for key, pause in puts:
+        now += pause
+        kept.put(key, key, now)
+        assert len(kept) <= capacity
+        assert kept.get(key) == key
+
+
+def test_a_call_is_challenged_once():
+    calls = ChallengedCalls(capacity=2)
+    assert "a" not in calls
+    for call_id in ("a", "b", "c"):
+        calls.add(call_id, 0.0)
+    assert ["a" in calls, "b" in calls, "c" in calls, len(calls)] == [False, True, True, 2]
+
+
+def test_failures_count_per_user_and_source():
+    failures = Failures(allowed=2)
+    assert [failures.add("alice", "192.0.2.9", 0.0) for _ in range(2)] == [1, 2]
+    assert failures.too_many("alice", "192.0.2.9")
+    assert not failures.too_many("alice", "192.0.2.8")
+    assert len(failures) == 1
+    failures.add("bob", "192.0.2.9", 301.0)
+    assert not failures.too_many("alice", "192.0.2.9")
+
+
+def test_guard_is_the_view_decisions_have():
+    guard = Guard()
+    guard.nonces.mark(NONCE, 1, 0.0)
+    guard.challenged.add("call-1", 0.0)
+    assert not guard.count_is_fresh(NONCE, 1)
+    assert guard.was_challenged("call-1")
+    assert not guard.was_challenged("call-2")
