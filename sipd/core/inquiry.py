@@ -53,7 +53,7 @@ class Inquiry:
     """One request and the URI now sought; what ADMIT found is kept for SEARCH.
 
     `decide` may fill in `identity`, `uri`, `request` (with our Route values
-    taken off), `in_dialog`, `callee` and `marks`, and sets `admitted`; it
+    and the credentials for us taken off), `in_dialog`, `callee` and `marks`, and sets `admitted`; it
     changes nothing else.
     """
 

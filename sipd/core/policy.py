@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.calls import consult_incoming, consult_outgoing, find_user, seek
 from sipd.core.checks import check_request
-from sipd.core.decision import Respond
+from sipd.core.consumed import consume_credentials
+from sipd.core.decision import Proxy, Relay, Respond, RunScript
 from sipd.core.identity import identify
 from sipd.core.location import locate
 from sipd.core.registrar import register
@@ -50,6 +51,9 @@ SEARCH: Final[tuple[Step, ...]] = (
 )
 """Where does the URI sought lead?"""
 
+SENDS_ON: Final = frozenset({Proxy, Relay, RunScript})
+"""Decisions after which the request leaves this server, or may."""
+
 
 def decide(inquiry: Inquiry, tables: Tables) -> Decision:
     """What shall happen to this request, or to the further URI its Search is about.
@@ -64,6 +68,8 @@ def decide(inquiry: Inquiry, tables: Tables) -> Decision:
         if not inquiry.marks:
             raise
         decision = Respond(error.status, error.text, error.headers)
+    if type(decision) in SENDS_ON:
+        consume_credentials(inquiry, tables)
     if inquiry.marks:
         decision = decision._replace(marks=inquiry.marks)
         inquiry.marks = ()

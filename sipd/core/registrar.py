@@ -13,7 +13,8 @@ from sipd.core import uploads
 from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
 from sipd.errors import BadSyntax, Forbidden, IntervalTooBrief
-from sipd.message import expires_from_text, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
+from sipd.hop import RELIABLE
+from sipd.message import expires_from_text, host_key, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
 from sipd.rows import Binding, DropBinding, PutBinding
 from sipd.trace import Step
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
-    from sipd.message import Address, Params, Request
+    from sipd.message import Address, Params, Request, Uri
     from sipd.rows import Action, Change, Settings
 
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
@@ -128,7 +129,7 @@ def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, mad
         request.cseq.number,
         wants.action,
         tuple(map(_stored, request.values("Path"))) if "Path" in request.names else (),
-        str(inquiry.source),
+        came_from(inquiry, contact.uri),
         _readable(request.first("User-Agent") or "") if "User-Agent" in request.names else "",
         wants.instance,
         wants.reg_id,
@@ -140,6 +141,24 @@ def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, mad
         current.append(binding)
     else:
         current[place] = binding
+
+
+def came_from(inquiry: Inquiry, contact: Uri) -> str:
+    """Where to send instead of to the Contact, as text; empty when the Contact itself can be used.
+
+    A phone behind NAT calls itself by an address that leads nowhere from here
+    (RFC 3581 §1, RFC 5626 §4.2): it has the same host in Via and Contact, and
+    the packet came from another. A connection is the way back to whoever opened it.
+    Where somebody registers another's address, that address is meant.
+    """
+    source, via = inquiry.source, inquiry.request.via
+    if contact.host == source.host and source.transport == "UDP":
+        return ""
+    if source.transport in RELIABLE:
+        own = contact.transport == source.transport
+        return str(source) if own and host_key(contact.host) in (host_key(via.host), host_key(source.host)) else ""
+    behind_nat = host_key(via.host) == host_key(contact.host) != host_key(source.host)
+    return str(source) if behind_nat else ""
 
 
 def _find(contact: Address, current: list[Binding]) -> int | None:

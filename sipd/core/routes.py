@@ -184,12 +184,12 @@ def _with_routes(request: Request, routes: list[str], start_line: str = "") -> R
 def _sealed(inquiry: Inquiry, mark: str | None) -> bool:
     """Whether this is the mark of the dialog the request says it belongs to.
 
-    A request without To tag belongs to none, whatever it carries: with a
-    seal got in one call nobody may begin another.
+    A request without To tag belongs to none, nor does a REGISTER, whatever
+    they carry: with a seal got in one call nobody may begin another.
     """
-    if not mark:
-        return False
     request, seal = inquiry.request, inquiry.context.seal
+    if not mark or request.method == "REGISTER":
+        return False
     call_id, to_tag = request.call_id, _tag(request, "To")
     if to_tag is None:
         return False

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sipd.hop import Hop
     from sipd.message import Message
 
-WIDTH: Final = 30
-"""Columns between two of the vertical lines."""
+WIDTH: Final = 34
+"""Columns from one vertical line to the next: three fit on a terminal."""
 
 
 class Note(NamedTuple):
@@ -49,7 +49,7 @@ class Ladder:
         self.notes.append(Note(self._clock() - self._begin, phone, sent, near, far, message, again))
 
     def rungs(self, server: str = "sipd") -> list[tuple[int, str, str, str]]:
-        """Each message once, as (milliseconds, from, to, text); what phones sent each other directly is between them."""
+        """Each message once, as (milliseconds, from, to, text); a message that passed the server by is one too."""
         owners = {(note.near.host, note.near.port): note.phone for note in self.notes}
         direct: set[bytes] = set()
         made = []
@@ -71,12 +71,18 @@ class Ladder:
         for at, begin, end, text in self.rungs(server):
             one, other = sorted((columns.index(begin), columns.index(end)))
             length = (other - one) * WIDTH - 1
-            text = "".join(letter if letter.isprintable() else "?" for letter in text)[: length - 8]
+            shown = _fitting(text, length - 6)
             if columns.index(begin) < columns.index(end):
-                arrow = f"--- {text} ".ljust(length - 1, "-") + ">"
+                arrow = f"--- {shown} ".ljust(length - 1, "-") + ">"
             else:
-                arrow = "<" + f"-- {text} ".ljust(length - 1, "-")
+                arrow = "<" + f"-- {shown} ".ljust(length - 1, "-")
             row = [f"|{' ' * (WIDTH - 1)}" for _ in columns[:-1]]
             row[one:other] = [f"|{arrow}"]
             lines.append(f"{at:>6}   {''.join(row)}|")
         return lines
+
+
+def _fitting(text: str, most: int) -> str:
+    """The text without what would steer a terminal, cut when it is too long."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= most else text[: most - 2] + ".."

@@ -44,6 +44,7 @@ class Phone:
         self.name = name or account.aor
         self.server = server
         self.calls: dict[str, Call] = {}  # by Call-ID, those made and those received
+        self.registered = False
         self._ladder = ladder
         self._times = times or Times()
         self._wire = Wire(self._hear)
@@ -79,6 +80,7 @@ class Phone:
                 "REGISTER",
                 response.status,
             )
+        self.registered = expires > 0
 
     async def deregister(self) -> None:
         """Take the contact away again (§10.2.2). Raises PhoneError."""

@@ -13,6 +13,7 @@ from sipd.core.routes import local_domain
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch, LateAnswers
 from sipd.server.door import report
+from sipd.server.fork import Fork
 from sipd.server.registration import commit
 from sipd.server.search import Search
 from sipd.trace import Step
@@ -75,17 +76,20 @@ class Call:
 
     def begin(self, decision: Decision | Missing) -> None:
         """Carry out what policy decided; or load the row it missed and ask again."""
-        if type(decision) is Proxy and decision.quick:  # no search, no fork: a branch under the call
-            self.supervised = False
-            self._root = Branch(self, self, decision.targets[0])
+        if type(decision) is Proxy:  # all is known: no search stands over it
+            if decision.quick:
+                self.supervised = False
+                self._root = Branch(self, self, decision.targets[0])
+            else:
+                self._root = Fork.by_q(self, self, self._inquiry, decision.targets)
             self._root.start()
-            return
-        search = Search(self, self, self._inquiry)
-        self._root = search
-        if isinstance(decision, Exception):
-            search.load(decision)
         else:
-            search.carry_out(decision)
+            search = Search(self, self, self._inquiry)
+            self._root = search
+            if isinstance(decision, Exception):
+                search.load(decision)
+            else:
+                search.carry_out(decision)
         if self._waiting:
             self.house.start_task(self._run)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sipd.core.location import contacts_of
+from sipd.core.location import contacts_of, groups
 from sipd.core.response_context import CancelOthers, Forward, ResponseContext
 from sipd.server.answer import local_response
 from sipd.trace import Step
@@ -48,7 +48,7 @@ class Fork:
         call: CallView,
         parent: Parent,
         inquiry: Inquiry,
-        groups: Sequence[Sequence[Target]],
+        target_groups: Sequence[Sequence[Target]],
         stagger: float | None,
         *,
         recurse: bool = False,
@@ -56,7 +56,7 @@ class Fork:
         self._call = call
         self._parent = parent
         self._inquiry = inquiry
-        self._groups = list(groups)[::-1]  # the next one is the last
+        self._groups = list(target_groups)[::-1]  # the next one is the last
         self._stagger = stagger
         self._recurse = recurse  # follow the contacts of a 3xx (§16.7 step 4)
         self._context: ResponseContext[Node] = ResponseContext(is_invite=call.request.method == "INVITE")
@@ -65,6 +65,11 @@ class Fork:
         self._timer: Handle | None = None
         self._cancelled = False
         self.final: Response | None = None
+
+    @classmethod
+    def by_q(cls, call: CallView, parent: Parent, inquiry: Inquiry, targets: tuple[Target, ...]) -> Fork:
+        """The fork that rings these as with no script: by q, the next group after the stagger (§16.6)."""
+        return cls(call, parent, inquiry, groups(targets), call.house.tables.settings.stagger)
 
     def start(self) -> None:
         """Ring the first group."""

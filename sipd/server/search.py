@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Commit, Proxy, Respond, RunScript
-from sipd.core.location import groups
 from sipd.core.policy import decide
 from sipd.core.tables import Missing
 from sipd.errors import SipError
@@ -92,8 +91,7 @@ class Search:
 
     def fork(self, targets: tuple[Target, ...]) -> None:
         """Ring these by q, as with no script or when a script leaves it to us."""
-        settings = self._call.house.tables.settings
-        self._child = Fork(self._call, self, self.inquiry, groups(targets), settings.stagger)
+        self._child = Fork.by_q(self._call, self, self.inquiry, targets)
         self._child.start()
 
     def script_had_its_say(self, owner: str, direction: str) -> None:

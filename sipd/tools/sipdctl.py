@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.control.verbs import NOUNS, VERBS
+from sipd.tools import call, explain
 from sipd.tools.frame import DONE, add_database_options, guarded, read_file, read_password, run_verb, show
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int]  # the exit status; may raise Refusal, SetupError, StoreAway
 
 
-COMMANDS: Final[Mapping[str, Command]] = {}
+COMMANDS: Final[Mapping[str, Command]] = {
+    "call": Command(call.HELP, call.add_arguments, call.run),
+    "explain": Command(explain.EXPLAIN_HELP, explain.add_explain_arguments, explain.run_explain),
+    "stats": Command(explain.STATS_HELP, explain.add_stats_arguments, explain.run_stats),
+}
 """Noun -> how to run it. The namespace also has `database`, `database_file`, `root` and `json`."""
 
 

@@ -36,10 +36,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", default="", help=f"scenarios, comma-separated: {','.join(SCENARIOS)}")
     parser.add_argument("--targets", default="sipd,kamailio", help=f"comma-separated: {','.join(TARGETS)}")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--rate", type=float, default=300.0, help="operations a second of the steady load")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of the steady load")
-    parser.add_argument("--share", type=float, default=1.0, help="of each scenario's calls at saturation")
+    parser.add_argument("--seconds", type=float, help="of the steady load; default 8")
+    parser.add_argument("--share", type=float, help="of each scenario's calls at saturation; default 1")
     parser.add_argument("--quick", action="store_true", help="2 rounds, a fifth of the calls, 3 s steady")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
     parser.add_argument("--profile", action="store_true", help="one round of sipd under cProfile; its top 40")
@@ -51,8 +51,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         if unknown := sorted(set(chosen) - set(known)):
             parser.error(f"--{name}: no such thing: {', '.join(unknown)}")
         setattr(parsed, name, chosen)
-    if parsed.quick:
-        parsed.rounds, parsed.share, parsed.seconds = 2, 0.2, 3.0
+    usual = (2, 0.2, 3.0) if parsed.quick else (5, 1.0, 8.0)
+    for name, value in zip(("rounds", "share", "seconds"), usual, strict=True):
+        if getattr(parsed, name) is None:
+            setattr(parsed, name, value)
     return parsed
 
 

@@ -29,7 +29,7 @@ SCRIPT_RFC: Final = SCRIPT.format(cpl='cpl xmlns="urn:ietf:params:xml:ns:cpl"')
 SCRIPT_DRAFT: Final = SCRIPT.format(cpl="cpl")
 
 ALICE_AND_BOB: Final = (("alice", "secret-a"), ("bob", "secret-b"))
-MANY: Final = tuple((f"user{number}", f"secret{number}") for number in range(100))
+MANY: Final = tuple((f"user{number}", f"secret-of-{number}") for number in range(100))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Sipd:
             secret = self._directory / "secret"
             sipdctl(url, "db", "init")
             sipdctl(url, "domain", "add", HERE)
+            sipdctl(url, "server", "set", "digest_algorithms=MD5")  # SIPp knows no other
             for user, password in self._scenario.users:
                 secret.write_text(password)
                 sipdctl(url, "user", "add", f"{user}@{HERE}", "--password-file", str(secret))

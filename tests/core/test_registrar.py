@@ -293,6 +293,26 @@ def test_texts_for_people_are_cut_and_made_readable():
     assert (binding.user_agent, binding.params) == ("�" + "a" * 254, "")
 
 
+@pytest.mark.parametrize(
+    ("contact", "source", "kept"),
+    [
+        ("sip:alice@192.0.2.10", PHONE, ""),  # it is where it says it is
+        ("sip:alice@192.0.2.10", Hop("UDP", "203.0.113.9", 40000), "udp:203.0.113.9:40000"),  # a NAT between
+        ("sip:alice@198.51.100.1", PHONE, ""),  # another's address, and that is meant
+        ("sip:alice@198.51.100.1", Hop("UDP", "203.0.113.9", 40000), ""),
+        ("sip:alice@192.0.2.10;transport=tcp", Hop("TCP", "203.0.113.9", 40000), "tcp:203.0.113.9:40000"),
+        ("sip:alice@192.0.2.10;transport=tcp", Hop("TCP", "192.0.2.10", 40000), "tcp:192.0.2.10:40000"),
+        ("sip:alice@198.51.100.1;transport=tcp", Hop("TCP", "203.0.113.9", 40000), ""),
+        ("sip:alice@192.0.2.10", Hop("TCP", "192.0.2.10", 40000), ""),  # registered over TCP for UDP
+        ("tel:+1", PHONE, ""),
+    ],
+)
+def test_the_way_back_is_kept_where_the_contact_is_none(contact, source, kept):
+    made = house()
+    made.answer(register(f"Contact: <{contact}>"), source)
+    assert stored(made)[contact].received == kept
+
+
 def test_path_is_given_back_only_to_those_who_know_it():
     answer = house().answer(register(f"Contact: <{DESK}>", "Path: <sip:edge.example;lr>"))
     assert answer.values("Path") == []

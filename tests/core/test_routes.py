@@ -142,6 +142,11 @@ def test_without_the_right_seal_nothing_leaves(made):
         House().decide(made)
 
 
+def test_a_seal_is_no_way_past_the_challenge_of_a_register():
+    made = within("REGISTER", sealed(), uri="sip:example.com")
+    assert House().answer(made).status == 401
+
+
 def test_an_old_client_without_tags_is_known_by_its_seal():
     invite = request(from_="<sip:zoe@elsewhere.example>")
     bye = within("BYE", sealed(invite), from_="<sip:zoe@elsewhere.example>")

@@ -255,11 +255,13 @@ def test_the_trace_tells_each_node_what_it_saw_and_what_it_chose():
 
 def test_a_trace_stays_small_whatever_the_script_is():
     subactions = "".join(
-        f"<subaction id='s{n}'><lookup source='registration'><success><sub ref='s{n - 1}'/></success></lookup></subaction>"
+        f"<subaction id='s{n}'><lookup source='registration'>"
+        f"<success><sub ref='s{n - 1}'/></success></lookup></subaction>"
         for n in range(1, 400)
     )
     compiled = program(
-        f"<subaction id='s0'/>{subactions}<incoming><location url='sip:{'a' * 20000}@b'><sub ref='s399'/></location></incoming>"
+        f"<subaction id='s0'/>{subactions}<incoming>"
+        f"<location url='sip:{'a' * 20000}@b'><sub ref='s399'/></location></incoming>"
     )
     trace: Trace = []
     found = targets(" ".join(f"sip:{'b' * 1000}{n}@c" for n in range(20)))

@@ -14,16 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Ends every program that the test started and did not end."""
-    yield
-    stop_all()
-
-
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a server with these settings; all are stopped, and looked at, at the end."""
+    """Starts a server with these settings; all are stopped, and looked at, at the end, and phones left running too."""
     servers: list[Server] = []
 
     def start(**settings: str) -> Server:
@@ -36,8 +29,11 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         return server
 
     yield start
-    for server in servers:
-        server.stop()
+    try:
+        for server in servers:
+            server.stop()
+    finally:
+        stop_all()
 
 
 @pytest.fixture

@@ -26,10 +26,11 @@ class Server:
         self._settings = settings
         self.child: Child | None = None
 
-    def prepare(self) -> None:
-        """Make the database, with the domain, the users and the settings."""
+    def prepare(self, *domains: str) -> None:
+        """Make the database, with DOMAIN and these, the users and the settings."""
         self.ctl("db", "init")
-        self.ctl("domain", "add", DOMAIN)
+        for domain in (DOMAIN, *domains):
+            self.ctl("domain", "add", domain)
         for name, password in USERS.items():
             self.add_user(name, password)
         for key, value in self._settings.items():

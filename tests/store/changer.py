@@ -1,9 +1,10 @@
 """A process that changes a database until it is killed, and says on standard output what was acknowledged.
 
-`python changer.py FILE`. Its users are alice and bob, its bindings numbered:
-round n of a user registers contacts n.0, n.1, n.2 in one group and removes
-those of round n-1 in the same group. `put AOR n` is printed once that is
-acknowledged, `gone AOR n` before the next removal of all is.
+`python -m tests.store.changer FILE START`. Its users are alice and bob.
+Change number n of a user registers CONTACTS contacts of that number and
+removes all others in the same group; after every fifth all are removed. A line
+`try put AOR n` comes before a change is submitted, `put AOR n` when it is
+acknowledged; `try gone AOR n` and `gone AOR n` likewise.
 """
 
 import itertools
@@ -13,7 +14,7 @@ from functools import partial
 
 import trio
 
-from sipd.rows import DropBinding, PutBinding
+from sipd.rows import Change, DropBinding, PutBinding
 from sipd.store import Cache, SqliteStore, Writer
 from tests.store.rows import ALICE, BOB, binding
 
@@ -29,13 +30,13 @@ def say(text, error):
     os.write(1, f"{text}\n".encode())  # at once, whole
 
 
-async def change(writer, aor, start):
+async def change(writer, cache, aor, start):
     for number in itertools.count(start):
-        changes = [PutBinding(binding(aor, uri(number, contact), cseq=number)) for contact in range(CONTACTS)]
-        changes += [DropBinding(aor, uri(number - 1, contact)) for contact in range(CONTACTS)]
+        changes: list[Change] = [DropBinding(aor, row.uri) for row in cache.settled_bindings(aor)]
+        changes += [PutBinding(binding(aor, uri(number, contact), cseq=number)) for contact in range(CONTACTS)]
         await acknowledged(writer, changes, aor, f"put {aor} {number}")
         if number % 5 == 0:
-            changes = [DropBinding(aor, uri(number, contact)) for contact in range(CONTACTS)]
+            changes = [DropBinding(aor, row.uri) for row in cache.settled_bindings(aor)]
             await acknowledged(writer, changes, aor, f"gone {aor} {number}")
 
 
@@ -60,7 +61,7 @@ async def main(path, start):
     async with trio.open_nursery() as nursery:
         await nursery.start(writer.run)
         for aor in (ALICE, BOB):
-            nursery.start_soon(partial(change, writer, aor, start))
+            nursery.start_soon(partial(change, writer, cache, aor, start))
 
 
 if __name__ == "__main__":

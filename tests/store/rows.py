@@ -32,4 +32,6 @@ async def apply(store, *changes):
 async def contents(store):
     """What is stored, in an order that does not depend on the store."""
     snapshot = await store.load_all()
-    return snapshot._replace(**{name: sorted(getattr(snapshot, name)) for name in snapshot._fields if name != "secret_key"})
+    return snapshot._replace(
+        **{name: sorted(getattr(snapshot, name)) for name in snapshot._fields if name != "secret_key"}
+    )

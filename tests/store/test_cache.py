@@ -33,7 +33,7 @@ async def cache(store):
     return cache
 
 
-LINES = []
+LINES: list[str] = []
 
 
 async def commit(cache, *changes):
@@ -121,7 +121,7 @@ async def test_operations_that_are_no_longer_permitted_stop_a_script(cache):
 
 
 async def test_watchers_hear_every_change_when_it_shows(cache):
-    heard = []
+    heard: list[object] = []
     cache.watch(lambda changes: 1 / 0)
     cache.watch(lambda changes: heard.append((changes, cache.bindings(ALICE))))
     await commit(cache, PutBinding(binding()))
@@ -131,7 +131,7 @@ async def test_watchers_hear_every_change_when_it_shows(cache):
 
 async def test_watchers_hear_what_a_reload_brings(cache):
     await commit(cache, PutBinding(binding()), PutBinding(binding(uri="sip:2@h")))
-    heard = []
+    heard: list[object] = []
     cache.watch(heard.extend)
     await cache.reload()
     assert heard == [], "nothing has changed"
@@ -201,7 +201,7 @@ class TestOutside:
     async def test_nothing_of_ours_is_lost_in_between(self, server, other):
         """Reloads at every moment of our commits: memory and file end up equal."""
         cache, writer = server
-        answers = []
+        answers: list[Exception | None] = []
 
         async def others():
             for number in range(30):

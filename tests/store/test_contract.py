@@ -202,9 +202,9 @@ async def test_all_stores_and_the_cache_agree(groups, tmp_path_factory):
         await create(store, ["example.com"], more=USERS)
     cache, told = Cache(sqlite), Cache(memory)
     await cache.fill()
-    results = [await memory.apply(groups), await sqlite.apply(groups)]
-    assert [[error is None for error in one] for one in results][0] == [error is None for error in results[1]]
-    for group, error in zip(groups, results[1], strict=True):
+    in_memory, on_disk = await memory.apply(groups), await sqlite.apply(groups)
+    assert [error is None for error in in_memory] == [error is None for error in on_disk]
+    for group, error in zip(groups, on_disk, strict=True):
         if error is None:
             cache.apply(group)
     left, right = await contents(memory), await contents(sqlite)

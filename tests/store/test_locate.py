@@ -1,5 +1,6 @@
 """Which database: the order of those who may say so, and what a URL may look like."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,9 @@ def test_a_bad_url_is_an_error_that_shows_no_password(tmp_path, text):
     assert "sqlite:///path/file" in error.value.hint, "says what a URL looks like"
 
 
-@given(password=st.text(st.characters(codec="utf-8", exclude_characters=":/@%?#[]")).filter(lambda text: len(text) > 5))
+@given(
+    password=st.text(st.characters(codec="utf-8", exclude_characters=":/@%?#[]\0")).filter(lambda text: len(text) > 5)
+)
 def test_a_password_is_never_shown(password):
     text = f"sql://root:{password}@db:3306/sip"
     url = parse_url(text, base=Path("/"))
@@ -122,10 +125,8 @@ def test_a_password_is_never_shown(password):
 
 @given(text=st.text() | st.text(alphabet="sql:/@%0[]*.").map(lambda rest: f"sql:{rest}"))
 def test_any_text_is_a_url_or_a_setup_error(text):
-    try:
+    with suppress(SetupError):
         parse_url(text, base=Path("/"))
-    except SetupError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sipd.store import Cache, Refused, SqliteStore, Writer
 from tests.store.rows import ALICE, BOB, binding
 
 
-class Answers(list):
+class Answers(list[Exception | None]):
     """Collects what `done` was called with."""
 
     def __init__(self):
@@ -52,7 +52,7 @@ async def cache(counting):
     return cache
 
 
-LINES = []
+LINES: list[str] = []
 QUIET = EventLog(LINES.append)
 
 

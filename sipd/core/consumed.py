@@ -1,0 +1,41 @@
+"""Credentials meant for us go no further than us (RFC 3261 §20.28, §22.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from sipd.message import Request, unquote
+
+if TYPE_CHECKING:
+    from sipd.core.inquiry import Inquiry
+    from sipd.core.tables import Tables
+
+_NAME: Final = "Proxy-Authorization"
+_REALM: Final = re.compile(r'[ \t,]realm[ \t]*=[ \t]*("(?:[^"\\]|\\.)*")', re.IGNORECASE)
+
+
+def consume_credentials(inquiry: Inquiry, tables: Tables) -> None:
+    """Take the Proxy-Authorization values for realms of ours off the request that is sent on.
+
+    Those that proved the sender, and those of requests in a dialog, which
+    nobody looked at and whose counts are still good. Other proxies' stay (§22.3).
+    """
+    request = inquiry.request
+    if _NAME not in request.names:
+        return
+    user = tables.user(inquiry.identity.user) if inquiry.identity.scheme else None
+    ours = None if user is None else user.realm
+    names, lines = [], []
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name == _NAME:
+            found = _REALM.search(line.partition(":")[2])
+            realm = None if found is None else unquote(found.group(1))
+            if realm is not None and (realm == ours or tables.domain(realm) is not None):
+                continue
+        names.append(name)
+        lines.append(line)
+    if len(names) < len(request.names):
+        kept = Request(request.start_line, names, lines, request.body)
+        kept.via, kept.cseq, kept.call_id = request.via, request.cseq, request.call_id
+        inquiry.request = kept
