@@ -276,12 +276,13 @@ def test_the_first_challenge_that_is_known_is_answered():
 def test_the_ladder_has_a_column_for_each_and_draws_each_message_once():
     ladder = Ladder(clock=iter((0.0, 0.001, 0.002, 0.003, 0.004)).__next__)
     one, other, server = (Hop("UDP", HERE, port) for port in (1001, 1002, 5060))
+    forwarded = Request.build("INVITE", "sip:b@192.0.2.1", ())
     invite = Request.build("INVITE", "sip:b", ())
     busy = Response.build(486, "Busy Here " + "x" * 80 + "\x1b", ())
-    ladder.note("a", True, one, server, invite)
-    ladder.note("b", False, other, server, invite)
-    ladder.note("b", True, other, one, busy)  # directly, past the server
-    ladder.note("a", False, one, other, busy)
+    ladder.note("a", True, server, invite)
+    ladder.note("b", False, server, forwarded)
+    ladder.note("b", True, one, busy)  # directly, past the server
+    ladder.note("a", False, other, busy)
     assert [rung[:3] for rung in ladder.rungs()] == [(1, "a", "sipd"), (2, "sipd", "b"), (3, "b", "a")]
     lines = ladder.lines(["a", "sipd", "b"])
     assert len({len(line) for line in lines[1:]}) == 1, "\n".join(lines)

@@ -50,6 +50,12 @@ class Network(Protocol):
     def known(self, hop: Hop) -> Flow | None:
         """The open flow to `hop`, when there is a connection; None: `to` would have to open one."""
 
+    def finish(self, flow: Flow) -> None:
+        """Take no further message from this connection, and end it once all is sent; nothing for datagrams."""
+
+    def pin(self, hop: Hop, pinned: bool = True) -> None:
+        """A live binding came over the connection to `hop`: it may idle for as long as that lives (T27)."""
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
 

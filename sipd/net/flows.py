@@ -121,6 +121,17 @@ class Flows:
         """The open connection to `hop`, if there is one."""
         return self.connections.find(hop)
 
+    def finish(self, flow: Flow) -> None:
+        """Take no further message from this connection, and end it once all is sent; nothing for datagrams."""
+        if isinstance(flow, StreamFlow):
+            flow.finish()
+
+    def pin(self, hop: Hop, pinned: bool = True) -> None:
+        """A live binding came over the connection to `hop`, or (False) none does any more."""
+        flow = self.connections.find(hop)
+        if flow is not None:
+            flow.pin(pinned)
+
     def _listener_toward(self, hop: Hop, near: Flow | None) -> Listener:
         """The listener to send from: that of `near`'s address, else the one the system would choose."""
         family = family_of(hop.host)

@@ -288,6 +288,14 @@ class MemoryHost:
         flows = (listener.known(hop) for listener in self._listeners)
         return next((flow for flow in flows if flow is not None), None)
 
+    def finish(self, flow: Flow) -> None:
+        """End this connection; nothing for datagrams."""
+        if isinstance(flow, MemoryFlow) and flow.reliable:
+            flow.close()
+
+    def pin(self, hop: Hop, pinned: bool = True) -> None:
+        """Nothing: connections in memory don't idle out."""
+
     def _received(self, data: bytes, flow: Flow) -> None:
         self.receive(data, flow)
 

@@ -74,6 +74,7 @@ class StreamFlow:
     __slots__ = (
         "_closed",
         "_drained",
+        "_finish",
         "_nursery",
         "_owed",
         "_owner",
@@ -107,6 +108,7 @@ class StreamFlow:
         self._pending = bytearray()
         self._partial_since: float | None = None  # when the message at hand began
         self._owed = 0  # requests that came and have no final response yet
+        self._finish = False  # no further message is taken
         self._drained: trio.Event | None = None  # once we only wait to have sent all
         self._stream: trio.abc.Stream | None = None
         self._nursery: trio.Nursery | None = None
@@ -163,6 +165,10 @@ class StreamFlow:
             self._closed = True
             self.why = why
             self.scope.cancel()
+
+    def finish(self) -> None:
+        """Ends the connection once what was answered is sent: what follows a broken message is not to be read (T24)."""
+        self._finish = True
 
     def pin(self, pinned: bool = True) -> None:
         """Says that a live binding came over this connection: it may idle, and does not count per source (T27, T58)."""
@@ -234,6 +240,8 @@ class StreamFlow:
                 self._received(item, receive)
                 if self._closed:
                     return self.why
+                if self._finish:
+                    return "bad_framing"
             if framer.broken:
                 return "bad_framing"
             if not framer.partial:

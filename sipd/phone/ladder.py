@@ -23,7 +23,6 @@ class Note(NamedTuple):
     at: float  # seconds since the ladder was begun
     phone: str  # the name of the phone that sent or got it
     sent: bool
-    near: Hop
     far: Hop
     message: Message
     again: bool = False  # it was seen before: a retransmission
@@ -44,22 +43,26 @@ class Ladder:
         self._begin = clock()
         self.notes: list[Note] = []
 
-    def note(self, phone: str, sent: bool, near: Hop, far: Hop, message: Message, again: bool = False) -> None:
+    def note(self, phone: str, sent: bool, far: Hop, message: Message, again: bool = False) -> None:
         """Write down one message."""
-        self.notes.append(Note(self._clock() - self._begin, phone, sent, near, far, message, again))
+        self.notes.append(Note(self._clock() - self._begin, phone, sent, far, message, again))
 
     def rungs(self, server: str = "sipd") -> list[tuple[int, str, str, str]]:
         """Each message once, as (milliseconds, from, to, text); a message that passed the server by is one too."""
-        owners = {(note.near.host, note.near.port): note.phone for note in self.notes}
+        # A server between always adds or takes a Via: the same bytes at two phones have passed it by.
+        heard = {(bytes(note.message), note.phone) for note in self.notes if not note.sent}
+        phones = dict.fromkeys(note.phone for note in self.notes)
         direct: set[bytes] = set()
         made = []
         for note in self.notes:
-            peer = owners.get((note.far.host, note.far.port)) if note.sent else None
-            if peer is not None:
-                direct.add(bytes(note.message))
-            elif not note.sent and bytes(note.message) in direct:
+            data = bytes(note.message)
+            if not note.sent and data in direct:
                 continue  # drawn where it was sent
-            far = peer or server
+            far = server
+            if note.sent:
+                far = next((name for name in phones if name != note.phone and (data, name) in heard), server)
+            if far != server:
+                direct.add(data)
             ends = (note.phone, far) if note.sent else (far, note.phone)
             made.append((round(note.at * 1000), *ends, note.text))
         return made

@@ -105,8 +105,15 @@ class Phone:
         )
         call.status, call.reason, call.seconds = response.status, response.reason, trio.current_time() - begin
         if call.answered:
-            dialog.establish(response)
-            await self._clients.accept(dialog, invite)
+            try:
+                dialog.establish(response)
+                await self._clients.accept(dialog, invite)
+            except BadSyntax as fault:
+                raise Refused(
+                    f"{self.account.aor}: the {response.status} to INVITE has an unreadable Contact or Record-Route",
+                    "INVITE",
+                    response.status,
+                ) from fault
         else:
             call.ended.set()
         return call
@@ -126,10 +133,7 @@ class Phone:
     # --- what it hears -----------------------------------------------------------------------
 
     def _sent(self, message: Message, far: Hop, again: bool) -> None:
-        self._ladder.note(self.name, True, self._near(far), far, message, again)
-
-    def _near(self, far: Hop) -> Hop:
-        return far._replace(host=self._wire.host, port=self._wire.port)
+        self._ladder.note(self.name, True, far, message, again)
 
     async def _hear(self, data: bytes, far: Hop) -> None:
         if data == PING:
@@ -143,9 +147,9 @@ class Phone:
     async def _take(self, message: Request | Response, far: Hop) -> None:
         if isinstance(message, Response):
             again = self._clients.known(message)
-            self._ladder.note(self.name, False, self._near(far), far, message, again)
+            self._ladder.note(self.name, False, far, message, again)
             await self._clients.hear(message)
         else:
             again = self._servers.known(message)
-            self._ladder.note(self.name, False, self._near(far), far, message, again)
+            self._ladder.note(self.name, False, far, message, again)
             await self._servers.hear(message, far)

@@ -241,6 +241,7 @@ class Dispatch:
         """Tell the source where a request can be answered at all; else drop it (T01)."""
         house = self._house
         house.log.event("bad_message", source=flow.remote, text=fault.text)
+        house.network.finish(flow)
         if fault.request is None or fault.request.method in NO_ANSWER:
             house.counters.dropped += 1
             return

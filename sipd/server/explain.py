@@ -6,6 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipd.message import Request
     from sipd.trace import Trace
 
@@ -27,10 +29,15 @@ class Told(NamedTuple):
 class Explain:
     """A ring of the last requests; keeping one costs an append."""
 
-    __slots__ = ("_ring",)
+    __slots__ = ("_listener", "_ring")
 
     def __init__(self, kept: int = DEFAULT_KEPT) -> None:
         self._ring: deque[Told] = deque(maxlen=kept)
+        self._listener: Callable[[Told], None] | None = None
+
+    def listen(self, listener: Callable[[Told], None]) -> None:
+        """Call this with each request that is settled from now on (`-d misc`)."""
+        self._listener = listener
 
     def resize(self, kept: int) -> None:
         """Keep this many from now on."""
@@ -41,6 +48,8 @@ class Explain:
         self._ring.append(
             Told(at, request.first("Call-ID") or "", request.method, request.request_uri, str(source), status, trace)
         )
+        if self._listener is not None:
+            self._listener(self._ring[-1])
 
     def find(self, what: str) -> list[dict[str, object]]:
         """The requests of a Call-ID (or of the `last` call), oldest first, as plain data."""

@@ -5,13 +5,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import ServiceUnavailable, StoreAway
+from sipd.hop import RELIABLE, Hop
+from sipd.rows import DropBinding, PutBinding
 from sipd.server.answer import answer, local_response, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sipd.core.decision import Commit
     from sipd.core.inquiry import Inquiry
+    from sipd.net import Network
+    from sipd.rows import Change
     from sipd.server.house import House
     from sipd.transaction import ServerTransaction
+
+
+class Pins:
+    """Connections that live bindings came over: they may idle for as long as these hold (T27, T58)."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._hops: dict[tuple[str, str], Hop] = {}  # of each binding, by address-of-record and URI
+        self._bindings: dict[Hop, set[tuple[str, str]]] = {}  # the other way round
+
+    def heed(self, changes: Sequence[Change]) -> None:
+        """Told by the cache of every change that is committed."""
+        for change in changes:
+            if isinstance(change, PutBinding):
+                binding = change.binding
+                key = (binding.aor, binding.uri)
+                hop = Hop.from_text(binding.received) if binding.received else None
+                if self._hops.get(key) != hop:
+                    self._unpin(key)
+                if hop is not None and hop.transport in RELIABLE:
+                    self._hops[key] = hop
+                    self._bindings.setdefault(hop, set()).add(key)
+                    self._network.pin(hop)
+            elif isinstance(change, DropBinding) and self._hops:
+                self._unpin((change.aor, change.uri))
+
+    def _unpin(self, key: tuple[str, str]) -> None:
+        hop = self._hops.pop(key, None)
+        if hop is None:
+            return
+        sharing = self._bindings[hop]
+        sharing.discard(key)
+        if not sharing:  # another user's binding may be on the same connection
+            del self._bindings[hop]
+            self._network.pin(hop, False)
+
 
 RETRY_AFTER: Final = (("Retry-After", "10"),)
 

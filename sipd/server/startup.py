@@ -29,16 +29,18 @@ from sipd.net.resolver import Resolver
 from sipd.seal import Seal
 from sipd.server.admission import Admission
 from sipd.server.clock import Clock
+from sipd.server.debug import CATEGORIES, show_more, tap_of
 from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.house import House
+from sipd.server.registration import Pins
 from sipd.store import Cache, Writer, first_start, locate, open_store
 from sipd.transaction import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sipd.hop import Flow, Hop
+    from sipd.hop import Hop
     from sipd.net import Network
     from sipd.store import DatabaseUrl, Store
 
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
 
 EXPIRY_SWEEP: Final = 5.0
 """Seconds between two looks for bindings whose time is over."""
-
-SECRET_HEADERS: Final = ("authorization", "proxy-authorization")
-"""What `-d net` does not show the values of."""
 
 STOPPING: Final = 2.0
 """Seconds that closing the database may take at the end."""
@@ -93,6 +92,7 @@ async def _main(options: Options, say: Say, ready: Callable[[], None] | None, se
     try:
         network = open_network(opened)
         house = furnish(opened.cache, Writer(opened.store, opened.cache), network)
+        show_more(house, debug_of(opened), say)
         if options.check:
             say("sipd: everything could be opened")
             return 0
@@ -170,28 +170,21 @@ def open_network(opened: Opened) -> Flows:
         network.listen(parse_listen(text), settings.host_name or None)
     if settings.host_name:
         network.add_name(settings.host_name)
-    debug = opened.options.debug | set(settings.debug.split())
-    if debug & {"net", "all"}:
-        network.tap = tap_to(opened.say)
+    network.on_event = log_event
+    network.tap = tap_of(opened.say, debug_of(opened))
     return network
 
 
-def tap_to(say: Say) -> Callable[[str, Flow, bytes], None]:
-    """Shows each message in and out, for `-d net`; credentials are cut out (T123)."""
+def log_event(event: str, hop: Hop, detail: str) -> None:
+    """One line for what befell a connection; a peer that just went is not worth one."""
+    if detail not in ("ended", "idle", "closed"):
+        LOG.event(event, source=hop, detail=detail)
 
-    def shown(direction: str, flow: Flow, data: bytes) -> None:
-        arrow = "<--" if direction == "in" else "-->"
-        text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-        lines = [
-            f"{line.partition(':')[0]}: ***"
-            if line.lower().startswith(("authorization", "proxy-authorization"))
-            else line
-            for line in text.split("\n")
-        ]
-        printable = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in "\n".join(lines))
-        say(f"{arrow} {flow.remote}\n{printable.rstrip()}\n")
 
-    return shown
+def debug_of(opened: Opened) -> set[str]:
+    """The categories to show: the database's where it names any, else those of -d."""
+    named = set(opened.cache.settings.debug.split()) or set(opened.options.debug)
+    return set(CATEGORIES) if "all" in named else named
 
 
 def furnish(
@@ -225,6 +218,7 @@ def furnish(
     dispatch = Dispatch(house)
     network.receive = dispatch.receive
     network.on_failed = dispatch.flow_failed
+    cache.watch(Pins(network).heed)
     return house
 
 

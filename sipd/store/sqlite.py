@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,8 +103,12 @@ class SqliteStore:
                     await self._worker.run(self._begin_patiently)
                 results = [self._carry_out(group) for group in groups]
                 await self._worker.run(self._commit)
-            except BaseException as error:
-                raise self._given_up(error) from error
+            except (sqlite3.Error, OSError) as error:
+                self._roll_back()
+                raise StoreAway(f"{self.shown}: {error}") from error
+            except BaseException:
+                self._roll_back()
+                raise
             return results
 
     def apply_now(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -113,8 +118,12 @@ class SqliteStore:
             self._begin_patiently()
             results = [self._carry_out(group) for group in groups]
             self._commit()
-        except BaseException as error:
-            raise self._given_up(error) from error
+        except (sqlite3.Error, OSError) as error:
+            self._roll_back()
+            raise StoreAway(f"{self.shown}: {error}") from error
+        except BaseException:
+            self._roll_back()
+            raise
         return results
 
     async def changed_outside(self) -> bool:
@@ -212,14 +221,10 @@ class SqliteStore:
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
 
-    def _given_up(self, error: BaseException) -> BaseException:
-        """Undo the transaction; what to raise."""
-        try:
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # the disk is gone: what is not committed is not there
             if self._connected is not None and self._connected.in_transaction:
                 self._connected.execute("ROLLBACK")
-        except sqlite3.Error:  # the disk is gone: what is not committed is not there
-            pass
-        return StoreAway(f"{self.shown}: {error}") if isinstance(error, sqlite3.Error | OSError) else error
 
     def _still_the_same_file(self) -> None:
         # Rows written to a file that somebody removed or replaced are lost at the next start.

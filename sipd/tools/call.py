@@ -17,7 +17,7 @@ from sipd.message import parse_uri
 from sipd.phone import Account
 from sipd.tools.frame import DONE, REFUSED, read_password
 from sipd.tools.testcall import Plan, make_call
-from sipd.tools.where import database_of, rows_of
+from sipd.tools.where import clean, database_of, rows_of
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(told.plain(), indent=2, ensure_ascii=True))
     else:
         ladder = [*told.ladder, ""] if told.rungs else []
-        print("\n".join([*ladder, told.verdict, *(f"    {hint}" for hint in told.hints)]))
+        print("\n".join(clean(line) for line in [*ladder, told.verdict, *(f"    {hint}" for hint in told.hints)]))
     return DONE if told.expected else REFUSED
 
 

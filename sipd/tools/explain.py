@@ -11,7 +11,7 @@ from sipd.control.verbs import Refusal
 from sipd.errors import SetupError
 from sipd.message import STATUS
 from sipd.tools.frame import DONE
-from sipd.tools.where import database_of
+from sipd.tools.where import clean, database_of
 
 if TYPE_CHECKING:
     import argparse
@@ -136,12 +136,12 @@ def asked(options: argparse.Namespace, verb: str, **arguments: object) -> object
 
 def in_words(call_id: str, requests: Sequence[Told]) -> list[str]:
     """One block for each request, oldest first, with its steps indented."""
-    lines = [f"Call-ID {_clean(call_id)}"]
+    lines = [f"Call-ID {clean(call_id)}"]
     for told in requests:
         clock = time.strftime("%H:%M:%S", time.localtime(told.at)) + f".{int(told.at * 1000) % 1000:03}"
         status = f"{told.status} {STATUS.get(told.status, '')}".rstrip(" ") if told.status else "no answer was sent"
-        lines += ["", _clean(f"{clock}  {told.method} {told.request_uri} from {told.source}: {status}")]
-        lines += [f"    {_clean(step['step']):<13} {_clean(sentence(step))}" for step in map(_shortened, told.trace)]
+        lines += ["", clean(f"{clock}  {told.method} {told.request_uri} from {told.source}: {status}")]
+        lines += [f"    {clean(step['step']):<13} {clean(sentence(step))}" for step in map(_shortened, told.trace)]
     return lines
 
 
@@ -156,8 +156,3 @@ def _shortened(step: dict[str, str]) -> dict[str, str]:
     """A script's node has its place in the step's name: that goes to the end of the sentence."""
     name, blank, place = step["step"].partition(" ")
     return {"step": name, "saw": step["saw"], "chose": f"{step['chose']}  ({place})"} if blank else step
-
-
-def _clean(text: str) -> str:
-    """Text of phones must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

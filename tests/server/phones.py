@@ -9,7 +9,8 @@ import trio
 
 from sipd.hop import Hop
 from sipd.message import Request, Response, parse, response_to
-from sipd.net import MemoryNetwork
+from sipd.net import MemoryNetwork, Unreachable
+from sipd.net.resolver import Resolver
 from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutSettings, PutUser, Script, Settings
 from sipd.server.startup import furnish, serve
 from sipd.store import Cache, MemoryStore, Writer, create, user_row
@@ -17,32 +18,20 @@ from sipd.store import Cache, MemoryStore, Writer, create, user_row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipd.message import Uri
+    from sipd.server.house import House
+
 SERVER = Hop("UDP", "10.0.0.1", 5060)
 DOMAIN = "example.com"
 WALL = 1_700_000_000.0
 
 
-class FixedResolver:
-    """Numeric addresses at once, other names from a dict: the virtual clock knows no sockets."""
+class FixedResolver(Resolver):
+    """Numeric addresses at once, names never: the virtual clock knows no sockets."""
 
-    def __init__(self) -> None:
-        self.names: dict[str, list[Hop]] = {}
-
-    def now(self, uri):
-        from sipd.net.resolver import Resolver
-
-        return self.names.get(uri.host) or Resolver.now(REAL, uri)
-
-    async def find(self, uri):
-        from sipd.net import Unreachable
-
+    async def find(self, uri: Uri) -> list[Hop]:
         await trio.lowlevel.checkpoint()
         raise Unreachable("Next Hop Not Found")
-
-
-from sipd.net.resolver import Resolver  # noqa: E402
-
-REAL = Resolver()
 
 
 @dataclass
@@ -219,9 +208,9 @@ class World:
     nursery: trio.Nursery
     cache: Cache
     store: MemoryStore
+    house: House
     count: int = 0
     phones: dict[str, Phone] = field(default_factory=dict)
-    house: object = None
 
     def phone(self, name: str, does: str = "rings", **more) -> Phone:
         host = more.pop("host", f"10.0.1.{len(self.phones) + 1}")
@@ -258,6 +247,6 @@ async def open_world(nursery: trio.Nursery, *users: str, **settings) -> World:
     start = trio.current_time()
     house = furnish(
         cache, Writer(store, cache), host, wall=lambda: WALL + trio.current_time() - start, resolver=FixedResolver()
-    )  # type: ignore[arg-type]  # the two methods that a House uses
+    )
     await nursery.start(serve, house)
-    return World(network, nursery, cache, store, house=house)
+    return World(network, nursery, cache, store, house)

@@ -158,7 +158,8 @@ async def test_outgoing_script_decides_before_the_callee_is_sought(world, autoju
     world.script(
         f"alice@{DOMAIN}",
         cpl(
-            f'<address-switch field="destination"><address is="{BOB}"><reject status="reject"/></address></address-switch>',
+            f'<address-switch field="destination"><address is="{BOB}">'
+            '<reject status="reject"/></address></address-switch>',
             "outgoing",
         ),
     )
