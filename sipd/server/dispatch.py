@@ -46,11 +46,19 @@ class Dispatch:
             if type(message) is Response:
                 self._response(message)
             else:
-                self._request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
+                self._guarded_request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
         except BadSyntax as fault:
             self._unreadable(fault, flow)
         except Exception as fault:  # the door: what breaks here breaks one message
             report("dispatch", fault, house.counters, house.log)
+
+    def _guarded_request(self, request: Request, flow: Flow) -> None:
+        try:
+            self._request(request, flow)
+        except Exception as fault:  # the door: this request is answered, and nobody else hears of it
+            report("request", fault, self._house.counters, self._house.log)
+            if request.method not in NO_ANSWER:
+                flow.send(bytes(local_response(self._house.seal, request, 500)))
 
     def flow_failed(self, flow: Flow) -> None:
         """A way out is gone: its client transactions hear of it, in a turn of their own."""

@@ -8,6 +8,7 @@ from sipd.errors import ServiceUnavailable, StoreAway
 from sipd.hop import RELIABLE, Hop
 from sipd.rows import DropBinding, PutBinding
 from sipd.server.answer import answer, local_response, refusal
+from sipd.store import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,9 @@ def commit(house: House, server: ServerTransaction, inquiry: Inquiry, decision: 
         elif isinstance(fault, StoreAway):
             status = 503
             said = local_response(house.seal, request, 503, "Database Unavailable", RETRY_AFTER)
+        elif isinstance(fault, Refused):  # the user was removed while his REGISTER waited
+            status = 404
+            said = local_response(house.seal, request, 404)
         else:
             house.log.event("commit_failed", aor=decision.reads, kind=type(fault).__name__, text=fault)
             status = 500

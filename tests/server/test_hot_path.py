@@ -104,3 +104,16 @@ async def test_register_is_answered_after_the_commit_with_what_holds_then(world,
     [contact] = alice.responses(200)[0].contacts
     assert (contact.uri.text, contact.param("expires")) == (alice.uri, "600")
     assert [binding.uri for binding in world.cache.bindings(f"alice@{DOMAIN}")] == [alice.uri]
+
+
+async def test_what_breaks_before_a_call_is_answered_500_and_breaks_nothing_else(world, autojump_clock, monkeypatch):
+    alice, bob = world.phone("alice"), world.phone("bob", "answers")
+    world.bind(f"bob@{DOMAIN}", bob)
+    with monkeypatch.context() as patch:
+        patch.setattr("sipd.server.dispatch.decide", lambda *given: 1 / 0)
+        alice.send(alice.request("REGISTER", f"sip:{DOMAIN}", to=f"sip:alice@{DOMAIN}"))
+        await alice.status(500)
+    assert world.house.counters.faults == 1
+    world.house.counters.faults = 0
+    alice.send(alice.request("INVITE", BOB))
+    await alice.until(lambda: 200 in alice.statuses())

@@ -1,0 +1,1 @@
+"""The documentation: pages, and the program that makes the reference pages from the code."""

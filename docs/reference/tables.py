@@ -1,0 +1,197 @@
+"""Settings, CPL and limits, from the values that the code uses and the comments beside them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type_hints
+
+from docs.reference.words import code, page, table
+from sipd import guard, log
+from sipd.control import rpc
+from sipd.core import uploads
+from sipd.cpl import build, findings, nodes, reader, values
+from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
+from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
+from sipd.net import listener, resolver, stream, udp
+from sipd.rows import Settings
+from sipd.server import call, search
+from sipd.store import cache, options, statements, writer
+from sipd.transaction import kinds
+from sipd.transaction import table as transactions
+from sipd.transaction.timers import TimerValues
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEANINGS: Final = {
+    "auth": "how users prove who they are; `none`: nobody has to (for trying things out)",
+    "digest_uri_check": "how far the `uri` of the credentials must agree with the Request-URI",
+    "mode": "`proxy`: send requests on; `redirect`: tell the caller where to go",
+    "record_route": "stay in the dialog of the calls that are sent on",
+    "unknown_callee": "what a proven caller hears of a user that does not exist; `hide`: 480, as for one who is out",
+    "default_expires": "seconds a binding holds when the phone asks for none",
+    "min_expires": "seconds; a shorter binding is refused with 423",
+    "max_expires": "seconds; a longer binding is cut to this",
+    "max_contacts": "bindings of one user",
+}
+"""Meanings of settings that have no comment in sipd/rows.py; a comment there goes before."""
+
+AT_START: Final = frozenset({"listen", "host_name", "root", "debug", "max_transactions", "traces"})
+"""Settings that are read once; a change of all others is noticed while the server runs."""
+
+_FIELD: Final = re.compile(r"    (\w+): [^#]*?(?:#\s*(.*))?")
+_CODE: Final = re.compile(r'    "(CPL-[A-Z-]+)": .*?(?:#\s*(.*))?')
+
+LIMITS: Final = (
+    ("Messages", "characters of one header field, or of the start line", MAX_LINE),
+    ("Messages", "bytes of all header fields", MAX_HEAD),
+    ("Messages", "bytes of a body", MAX_BODY),
+    ("Messages", "header lines", MAX_FIELDS),
+    ("Messages", "Via values (more: 483)", MAX_VIAS),
+    ("Messages", "Route values", MAX_ROUTES),
+    ("Calls", "branches of one request", call.MOST_BRANCHES),
+    ("Calls", "rows that one search may have to load", search.ROUNDS),
+    (
+        "Calls",
+        "requests waiting for their answer, when the setting max_transactions says nothing",
+        transactions.CAPACITY,
+    ),
+    ("Calls", "bytes kept of requests and responses under way", kinds.MOST_KEPT),
+    ("Scripts", "tags inside each other", reader.MAX_DEPTH),
+    ("Scripts", "tags in all", reader.MAX_ELEMENTS),
+    ("Scripts", "attributes of one tag", reader.MAX_ATTRIBUTES),
+    ("Scripts", "locations on one way through a script", nodes.MAX_LOCATIONS),
+    ("Scripts", "log entries on one way through a script", nodes.MAX_LOGS),
+    ("Scripts", "lines kept of one user's script log", statements.LOG_LINES),
+    ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
+    ("Scripts", "seconds of `proxy timeout`, at least", values.MIN_TIMEOUT),
+    ("Scripts", "seconds of `proxy timeout`, at most", values.MAX_TIMEOUT),
+    ("Scripts", "characters of the reason of `reject`", values.MAX_REASON),
+    ("Scripts", "bytes of a 200 over UDP that still carries the stored script", uploads.LARGEST_OVER_UDP),
+    ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),
+    ("Database", "groups committed together", writer.BATCH),
+    ("Database", "seconds between two looks for changes of other programs", cache.POLL),
+    ("Network", "datagrams taken in one turn", udp.MAX_TURN),
+    ("Network", "connections accepted at a time in one turn", listener.MAX_ACCEPTED),
+    ("Network", "bytes that may wait to be sent on one connection", stream.MAX_WAITING),
+    ("Network", "names looked up at a time", resolver.MAX_LOOKUPS),
+    ("Network", "seconds that one look-up of a name may take", resolver.TIMEOUT),
+    ("Network", "addresses tried for one name", resolver.MAX_TARGETS),
+    ("Other", "nonce counts below the highest seen that are still good", guard.WINDOW),
+    ("Other", "characters of one value in the log", log.MOST),
+    ("Other", "log lines of one kind in one period; the others are counted", log.BURST),
+    ("Other", "seconds of that period", log.PERIOD),
+    ("Other", "seconds that an answer through the control socket may take", rpc.PATIENCE),
+)
+"""Group, what is limited, and the value that the code has."""
+
+
+def comments(source: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    """What the pattern finds on each line: a name, and the comment beside it."""
+    for line in source.splitlines():
+        found = pattern.fullmatch(line)
+        if found is not None:
+            yield found[1], found[2] or ""
+
+
+def meanings() -> dict[str, str]:
+    """What each setting means."""
+    said = dict(comments(inspect.getsource(Settings), _FIELD))
+    return {name: said.get(name) or MEANINGS.get(name, "") for name in Settings._fields}
+
+
+def settings_page() -> str:
+    """The table of the settings."""
+    hints, says = get_type_hints(Settings), meanings()
+    rows = []
+    for name, default in Settings._field_defaults.items():
+        if name == "name":
+            continue
+        rows.append(
+            (
+                code(name),
+                _type(hints[name]),
+                code(_shown(default)) or "empty",
+                _bounds(name),
+                "next start" if name in AT_START else "at once",
+                says[name],
+            )
+        )
+    intro = [
+        "One row of settings belongs to a server; `sipd -S NAME` chooses it where there are several.",
+        "`sipdctl server show` prints them, `sipdctl server set KEY=VALUE ...` changes them, and",
+        "`sipd --set KEY=VALUE` overrides one for one run.",
+        "",
+        "A change is noticed by the running server within a second, unless the table says *next start*.",
+        "",
+    ]
+    heads = ("setting", "type", "default", "bounds", "holds from", "meaning")
+    return page("Settings", intro, table(heads, rows))
+
+
+def _type(hint: object) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(code(choice) for choice in get_args(hint))
+    return {int: "whole number", float: "number", bool: "yes or no"}.get(hint, "text")  # type: ignore[call-overload, no-any-return]
+
+
+def _bounds(name: str) -> str:
+    if name not in options.BOUNDS:
+        return ""
+    least, most = options.BOUNDS[name]
+    return f"{least:g} to {most:.10g}"
+
+
+def _shown(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def cpl_page() -> str:
+    """The tags of CPL, and the codes of what is found in a script."""
+    tags = [
+        (
+            code(tag),
+            f"§{shape.section}",
+            ", ".join(code(name) + ("" if name not in shape.required else " (required)") for name in shape.attributes),
+            ", ".join(map(code, shape.outputs)) or ("the next node" if shape.followed else ""),
+            "yes" if shape.supported else "not in this version",
+        )
+        for tag, shape in NODES.items()
+    ]
+    outputs = [(code(tag), ", ".join(map(code, names))) for tag, names in OUTPUT_ATTRIBUTES.items()]
+    source = inspect.getsource(findings)
+    source = source[source.index("CODES: Final") : source.index('"""Every code')]
+    errors, _, warnings = source.partition("# Warnings")
+    return page(
+        "CPL",
+        ["The sections are those of RFC 3880.", "", "## Nodes", ""],
+        table(("tag", "section", "attributes", "inside it", "supported"), tags),
+        ["Outputs with attributes:", ""],
+        table(("output", "attributes"), outputs),
+        ["## Errors", "", "A script with one of these is refused. A code never changes its meaning.", ""],
+        table(("code", "meaning", "rule"), _codes(errors)),
+        ["## Warnings", "", "A script with one of these is stored; it is legal, and surely not meant.", ""],
+        table(("code", "meaning", "rule"), _codes(warnings)),
+    )
+
+
+def _codes(source: str) -> list[tuple[str, str, str]]:
+    return [(code(name), text, findings.CODES[name]) for name, text in comments(source, _CODE)]
+
+
+def limits_page() -> str:
+    """The limits that are no settings, and the timers."""
+    lines: list[str] = []
+    for group in dict.fromkeys(group for group, _, _ in LIMITS):
+        rows = [(text, f"{value:,}".replace(",", " ")) for name, text, value in LIMITS if name == group]
+        lines += [f"## {group}", "", *table(("limit", "value"), rows)]
+    said = dict(comments(inspect.getsource(TimerValues), _FIELD))
+    timers = [(name.upper(), f"{value:g} s", said[name]) for name, value in TimerValues()._asdict().items()]
+    return page(
+        "Limits",
+        ["These are fixed. What can be changed is under [settings](settings.md).", ""],
+        lines,
+        ["## Timers", "", "The times that all transaction timers are made of (RFC 3261 table 4).", ""],
+        table(("time", "value", "meaning"), timers),
+    )
