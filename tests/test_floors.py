@@ -32,8 +32,8 @@ SHELL_ONLY = {
 }
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
 WITHIN_SERVER = [  # each imports only those before it
-    "ids", "explain", "door", "admission", "house", "debug", "answer", "node", "clock", "branch", "fork", "registration", "scripting",
-    "search", "call", "dispatch", "startup",
+    "ids", "explain", "door", "admission", "house", "debug", "answer", "node", "clock", "branch", "fork",
+    "registration", "scripting", "search", "call", "dispatch", "startup",
 ]  # fmt: skip
 
 

@@ -100,15 +100,15 @@ def value_of(action: argparse.Action) -> str:
 
 def meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     """The help of an argument, with its choices and default where they say more."""
-    text = sentence(parser._get_formatter()._expand_help(action))
+    text = parser._get_formatter()._expand_help(action)
     if action.choices is not None and action.metavar is not None:
         named = [str(choice) for choice in action.choices]
         if any(name not in text for name in named):
-            text += f" One of: {', '.join(named)}."
+            text += f"; one of {', '.join(named)}"
     if isinstance(action.default, str | int | float) and not isinstance(action.default, bool):
         shown = f"{action.default:g}" if isinstance(action.default, float) else str(action.default)
         if action.default != argparse.SUPPRESS and "default" not in text:
-            text += f" Default: `{shown}`."
+            text += f"; default `{shown}`"
     return text
 
 

@@ -34,8 +34,12 @@ MEANINGS: Final = {
     "min_expires": "seconds; a shorter binding is refused with 423",
     "max_expires": "seconds; a longer binding is cut to this",
     "max_contacts": "bindings of one user",
+    "nonce_life": "seconds that a nonce may be used",
+    "max_script": "bytes of a script",
+    "max_transactions": "requests waiting for their answer; more are refused with 503",
+    "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-256, MD5",
 }
-"""Meanings of settings that have no comment in sipd/rows.py; a comment there goes before."""
+"""Meanings of settings whose comment in sipd/rows.py says less, or that have none there."""
 
 AT_START: Final = frozenset({"listen", "host_name", "root", "debug", "max_transactions", "traces"})
 """Settings that are read once; a change of all others is noticed while the server runs."""
@@ -98,7 +102,7 @@ def comments(source: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]
 def meanings() -> dict[str, str]:
     """What each setting means."""
     said = dict(comments(inspect.getsource(Settings), _FIELD))
-    return {name: said.get(name) or MEANINGS.get(name, "") for name in Settings._fields}
+    return {name: MEANINGS.get(name) or said.get(name, "") for name in Settings._fields}
 
 
 def settings_page() -> str:
@@ -180,11 +184,15 @@ def _codes(source: str) -> list[tuple[str, str, str]]:
     return [(code(name), text, findings.CODES[name]) for name, text in comments(source, _CODE)]
 
 
+def _counted(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}".replace(",", " ")
+
+
 def limits_page() -> str:
     """The limits that are no settings, and the timers."""
     lines: list[str] = []
     for group in dict.fromkeys(group for group, _, _ in LIMITS):
-        rows = [(text, f"{value:,}".replace(",", " ")) for name, text, value in LIMITS if name == group]
+        rows = [(text, _counted(value)) for name, text, value in LIMITS if name == group]
         lines += [f"## {group}", "", *table(("limit", "value"), rows)]
     said = dict(comments(inspect.getsource(TimerValues), _FIELD))
     timers = [(name.upper(), f"{value:g} s", said[name]) for name, value in TimerValues()._asdict().items()]

@@ -41,7 +41,7 @@ _LOOP: Final = "loop"
 
 def check_request(inquiry: Inquiry, tables: Tables) -> None:
     """Go through CHECKS. Raises the SipError of the first that fails."""
-    for check in CHECKS:
+    for check in _CHECKS_OF.get(inquiry.request.method, _CHECKS_OF_OTHERS):
         check(inquiry, tables)
 
 
@@ -53,8 +53,7 @@ def check_syntax(inquiry: Inquiry, tables: Tables) -> None:
     request.call_id  # noqa: B018  reading it raises
     if inquiry.in_dialog:
         return  # the seal was made of the tags, and nothing else of From and To is used
-    request.from_tag = request.from_.tag
-    request.to_tag = request.to.tag
+    request.from_tag, request.to_tag = request.from_.tag, request.to.tag
 
 
 def check_scheme(inquiry: Inquiry, tables: Tables) -> None:
@@ -149,3 +148,6 @@ CHECKS: Final[tuple[Callable[[Inquiry, Tables], None], ...]] = (
     check_own,
 )
 """One test of a request each, in the order of §16.3; step 6, credentials, is `identity.identify`."""
+
+_CHECKS_OF_OTHERS: Final = tuple(check for check in CHECKS if check is not check_own)
+_CHECKS_OF: Final = {"REGISTER": CHECKS, "OPTIONS": CHECKS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sipd.message import Request, unquote
+from sipd.message import unquote
 
 if TYPE_CHECKING:
     from sipd.core.inquiry import Inquiry
@@ -36,6 +36,4 @@ def consume_credentials(inquiry: Inquiry, tables: Tables) -> None:
         names.append(name)
         lines.append(line)
     if len(names) < len(request.names):
-        kept = Request(request.start_line, names, lines, request.body)
-        kept.via, kept.cseq, kept.call_id = request.via, request.cseq, request.call_id
-        inquiry.request = kept
+        inquiry.request = request.with_lines(names, lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.routes import record_route_value
-from sipd.message import Draft, Response, parse_address, split_list
+from sipd.message import Draft, Response, Via, parse_address, split_list
 
 if TYPE_CHECKING:
     from sipd.hop import Hop, Target
@@ -41,15 +41,20 @@ def stamp(request: Request, source: Hop) -> None:
     via = request.reply_via
     if via is None:
         return
+    at = request.names.index("Via")
+    if request.lines[at] == f"Via: SIP/2.0/{via.transport} {via.sent_by};branch={via.branch};rport":  # as usual
+        request.lines[at] = f"{request.lines[at][:-6]};received={source.host};rport={source.port}"
+        params = (via.params[0], ("received", source.host), ("rport", str(source.port)))
+        request.via = Via(via.transport, via.host, via.port, params)
+        return
     asked = via.param("rport") is not None
     if not asked and via.host == source.host and via.param("received") is None:
         return
-    params = [(name, value) for name, value in via.params if name not in ("received", "rport")]
-    params.append(("received", source.host))
+    kept = [(name, value) for name, value in via.params if name not in ("received", "rport")]
+    kept.append(("received", source.host))
     if asked:
-        params.append(("rport", str(source.port)))
-    stamped = via._replace(params=tuple(params))
-    at = request.names.index("Via")
+        kept.append(("rport", str(source.port)))
+    stamped = via._replace(params=tuple(kept))
     others = split_list(request.first("Via") or "")[1:] if "," in request.lines[at] else []
     request.lines[at] = "Via: " + ", ".join([str(stamped), *others])
     request.via = stamped
@@ -57,10 +62,24 @@ def stamp(request: Request, source: Hop) -> None:
 
 def forwarded_copy(request: Request, passage: Passage) -> bytes:
     """The request as it goes to one target, in the order of §16.6."""
-    draft = Draft(request)
-    for edit in EDITS:  # each leaves what is not its own as it was
-        edit(draft, request, passage)
-    return bytes(draft)
+    names = request.names
+    if passage.target.path or "Route" in names or "Record-Route" in names:
+        draft = Draft(request)
+        for edit in EDITS:  # each leaves what is not its own as it was
+            edit(draft, request, passage)
+        return bytes(draft)
+    # What EDITS come to where there is no route: three lines are new or other, nothing moves.
+    lines = request.lines.copy()
+    top = names.index("Via")
+    lines[top] = f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}\r\n{lines[top]}"
+    hops = request.max_forwards
+    if hops is None:
+        lines.append("Max-Forwards: 70")
+    else:
+        lines[names.index("Max-Forwards")] = f"Max-Forwards: {hops - 1}"
+    routes = [f"Record-Route: {value}" for value in _record_routes(request, passage)]
+    head = "\r\n".join([f"{request.method} {passage.target.uri.text} SIP/2.0", *routes, *lines, "", ""])
+    return head.encode("utf-8", "surrogateescape") + request.body
 
 
 def set_request_uri(draft: Draft, request: Request, passage: Passage) -> None:
@@ -78,15 +97,19 @@ def lower_max_forwards(draft: Draft, request: Request, passage: Passage) -> None
 
 
 def record_route(draft: Draft, request: Request, passage: Passage) -> None:
-    """Step 4: stay in the dialog, with both our ends where they differ (RFC 5658 §3)."""
+    """Step 4: stay in the dialog."""
+    for value in reversed(_record_routes(request, passage)):
+        draft.prepend("Record-Route", value)
+
+
+def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:
+    """Our own values, topmost first: both our ends where they differ (RFC 5658 §3)."""
     if not passage.record_route or request.method not in DIALOG_MAKERS or request.to_tag is not None:
-        return
+        return ()
     came = record_route_value(request, passage.came_by, passage.came_transport, passage.seal)
-    if (passage.sent_by, passage.transport) == (passage.came_by, passage.came_transport):
-        draft.prepend("Record-Route", came)
-        return
-    draft.prepend("Record-Route", came)
-    draft.prepend("Record-Route", record_route_value(request, passage.sent_by, passage.transport, passage.seal))
+    if passage.sent_by == passage.came_by and passage.transport == passage.came_transport:
+        return (came,)
+    return record_route_value(request, passage.sent_by, passage.transport, passage.seal), came
 
 
 def add_path(draft: Draft, request: Request, passage: Passage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Inquiry:
     admitted: bool = False  # ADMIT has been walked
     identity: Identity = ANONYMOUS
     in_dialog: bool = False  # our sealed Route was on top: follow it
-    consulted: frozenset[tuple[str, str]] = field(default_factory=frozenset)  # (aor, direction) of scripts run
+    consulted: frozenset[tuple[str, str]] = frozenset()  # (aor, direction) of scripts run
     path: tuple[str, ...] = ()  # users gone through
     breadth: int = 60  # RFC 5393 §5.3: branches this search may make
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours

@@ -51,6 +51,26 @@ SEARCH: Final[tuple[Step, ...]] = (
 )
 """Where does the URI sought lead?"""
 
+ONLY_FOR: Final[dict[Step, tuple[str, ...]]] = {
+    answer_options: ("OPTIONS",),
+    may_register: ("REGISTER",),
+    register: ("REGISTER",),
+    consult_outgoing: ("INVITE",),
+    consult_incoming: ("INVITE",),
+}
+"""Steps that speak of these methods; with any other they are passed over."""
+
+
+def _steps_of(method: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return tuple(step for step in steps if step not in ONLY_FOR or method in ONLY_FOR[step])
+
+
+_METHODS: Final = ("INVITE", "OPTIONS", "REGISTER")
+_ADMIT_OF: Final = {method: _steps_of(method, ADMIT) for method in _METHODS}
+_ADMIT_OF_OTHERS: Final = _steps_of("", ADMIT)
+_SEARCH_OF: Final = {method: _steps_of(method, SEARCH) for method in _METHODS}
+_SEARCH_OF_OTHERS: Final = _steps_of("", SEARCH)
+
 SENDS_ON: Final = frozenset({Proxy, Relay, RunScript})
 """Decisions after which the request leaves this server, or may."""
 
@@ -68,7 +88,7 @@ def decide(inquiry: Inquiry, tables: Tables) -> Decision:
         if not inquiry.marks:
             raise
         decision = Respond(error.status, error.text, error.headers)
-    if type(decision) in SENDS_ON:
+    if "Proxy-Authorization" in inquiry.request.names and type(decision) in SENDS_ON:
         consume_credentials(inquiry, tables)
     if inquiry.marks:
         decision = decision._replace(marks=inquiry.marks)
@@ -77,12 +97,13 @@ def decide(inquiry: Inquiry, tables: Tables) -> Decision:
 
 
 def _walk(inquiry: Inquiry, tables: Tables) -> Decision:
+    method = inquiry.request.method
     if not inquiry.admitted:
-        for step in ADMIT:
+        for step in _ADMIT_OF.get(method, _ADMIT_OF_OTHERS):
             decision = step(inquiry, tables)
             if decision is not None:
                 return decision
-    for step in SEARCH:
+    for step in _SEARCH_OF.get(method, _SEARCH_OF_OTHERS):
         decision = step(inquiry, tables)
         if decision is not None:
             inquiry.admitted = True

@@ -8,6 +8,7 @@ other in To, so both make the mark and nobody else does (T65).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sipd.message import Request, sip_uri
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 PURPOSE: Final = "record-route"
 _DEFAULT_PORTS: Final = (5060, 5061)
 _AS_WE_WRITE_IT: Final = re.compile(
-    r"Route[ \t]*:[ \t]*<sip:(\[[0-9a-f:.]+\]|[a-z0-9.-]+):([0-9]{1,5})"
-    r"(?:;transport=[a-z]+)?;lr;sd=([0-9a-f]{24})>[ \t]*",
+    r"Route[ \t]*:[ \t]*<sip:(\[[0-9a-f:.]+\]|[a-z0-9.-]+):([0-9]{1,5})(?:;transport=[a-z]+)?;lr;sd=",
     re.IGNORECASE | re.ASCII,
 )
+_USUAL_LENGTH: Final = 256
 
 
 def names_us(host: str, port: int | None, tables: Tables, places: OurPlaces) -> bool:
@@ -123,17 +124,23 @@ def strip_routes(inquiry: Inquiry, tables: Tables) -> None:
         _strip_own(inquiry, tables)
 
 
+@lru_cache(64)
+def _place_named(line: str) -> tuple[str, int] | None:
+    """Host and port in a Route line as we wrote it, up to the mark; remembered, as there are few."""
+    found = _AS_WE_WRITE_IT.fullmatch(line)
+    return None if found is None else (found[1].strip("[]"), int(found[2]))
+
+
 def _strip_only_route(inquiry: Inquiry) -> bool:
     """The usual case in a hurry: one Route, just as we wrote it, with a seal that holds."""
     request = inquiry.request
     names = request.names
     if names.count("Route") != 1:
         return False
-    found = _AS_WE_WRITE_IT.fullmatch(request.lines[names.index("Route")])
-    if found is None:
-        return False
-    host, port, mark = found.groups()
-    if not inquiry.context.places.is_ours(host.strip("[]"), int(port)) or not _sealed(inquiry, mark):
+    at = names.index("Route")
+    line = request.lines[at]
+    place = _place_named(line[:-25]) if line[-1:] == ">" and len(line) <= _USUAL_LENGTH else None  # 24 are the mark
+    if place is None or not inquiry.context.places.is_ours(*place) or not _sealed(inquiry, line[-25:-1]):
         return False
     inquiry.in_dialog = True
     inquiry.request = _with_routes(request, [])
@@ -175,10 +182,7 @@ def _with_routes(request: Request, routes: list[str], start_line: str = "") -> R
     if routes:
         names[first:first] = ["Route"] * len(routes)
         lines[first:first] = [f"Route: {route}" for route in routes]
-    changed = Request(start_line or request.start_line, names, lines, request.body)
-    # What has been read once need not be read again.
-    changed.via, changed.cseq, changed.call_id = request.via, request.cseq, request.call_id
-    return changed
+    return request.with_lines(names, lines, start_line)
 
 
 def _sealed(inquiry: Inquiry, mark: str | None) -> bool:

@@ -8,10 +8,11 @@ slot. Messages are not changed once made; `Draft` makes a changed copy.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipd.errors import BadSyntax
-from sipd.message.grammar import MAX_TOKEN, no_line_break, split_list, unfold
+from sipd.message.grammar import MAX_TOKEN, TOKEN, no_line_break, split_list, unfold
 from sipd.message.headers import LISTS, canonical_name
 from sipd.message.status import STATUS
 from sipd.message.uri import Uri, parse_uri
@@ -19,8 +20,10 @@ from sipd.message.values import (
     Address,
     CSeq,
     Via,
+    cseq_from_line,
     expires_from_text,
     media_type,
+    number_from_line,
     number_from_text,
     parse_address,
     parse_cseq,
@@ -28,10 +31,16 @@ from sipd.message.values import (
     parse_route,
     parse_sent_by,
     parse_via,
+    party_from_line,
+    via_from_line,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+SHORT_LINE: Final = 64
+USUAL_LINE: Final = 256
+"""Longest lines that are looked up among those read before: what is remembered stays small."""
 
 MAX_VALUES: Final = 2000
 """Most Contact values we take apart; more in one message is an attack (T22, T23)."""
@@ -51,6 +60,7 @@ class Message:
 
     __slots__ = (
         "body",
+        "branch",
         "call_id",
         "contacts",
         "content_type",
@@ -76,6 +86,7 @@ class Message:
     start_line: str
 
     via: Via  # the topmost (§20.42)
+    branch: str | None  # of that Via (§8.1.1.7)
     call_id: str  # §20.8
     cseq: CSeq  # §20.16
     from_: Address  # §20.20
@@ -109,6 +120,13 @@ class Message:
             return value
 
     _readers: ClassVar[dict[str, Callable[..., object]]] = {}
+
+    def _keep(self, other: Message) -> None:
+        """Take over what `parse` has read in a message that had the same of these header fields."""
+        self.via = other.via
+        self.branch = other.branch
+        self.cseq = other.cseq
+        self.call_id = other.call_id
 
     def first(self, name: str) -> str | None:
         """The value of the first line of that name, unfolded and trimmed; None without one."""
@@ -173,6 +191,12 @@ class Request(Message):
         self.method, _, rest = start_line.partition(" ")
         self.request_uri = rest.rpartition(" ")[0]
 
+    def with_lines(self, names: list[str], lines: list[str], start_line: str = "") -> Request:
+        """The same request with these header lines, in which Via, CSeq and Call-ID are the same. Raises BadSyntax."""
+        made = Request(start_line or self.start_line, names, lines, self.body)
+        made._keep(self)
+        return made
+
     @classmethod
     def build(cls, method: str, uri: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> Request:
         """A request of our own; Content-Length is made unless given.
@@ -210,6 +234,7 @@ class Response(Message):
         return cls(status_line(status, reason), *header_lines(headers, body), body)
 
 
+@lru_cache(256)
 def status_line(status: int, reason: str = "") -> str:
     """The Status-Line (§7.2). Raises ValueError for a status that is none."""
     if not 100 <= status <= 699:
@@ -230,8 +255,28 @@ def header_lines(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[
     return names, lines
 
 
+def read_ahead(message: Message) -> None:
+    """Read what every message is asked for: Via, branch, CSeq, Call-ID. Raises BadSyntax for a bad Via (T01)."""
+    via = message.via = top_via(message)
+    message.branch = via.branch
+    names, lines = message.names, message.lines
+    try:
+        line = lines[names.index("CSeq")]
+        if len(line) <= SHORT_LINE:
+            message.cseq = cseq_from_line(line)
+        line = lines[names.index("Call-ID")]
+    except (ValueError, BadSyntax):
+        return  # missing or bad: said when somebody reads it, as it may not matter
+    if line[:9] == "Call-ID: " and len(line) < MAX_TOKEN and _CALL_ID.fullmatch(line, 9):
+        message.call_id = line[9:]
+
+
 def top_via(message: Message) -> Via:
     """What `message.via` is: the topmost Via, its branch looked at. Raises BadSyntax."""
+    names = message.names
+    usual = via_from_line(message.lines[names.index("Via")]) if "Via" in names else None
+    if usual is not None:
+        return usual
     value = _needed(message, "Via")
     via = parse_via(split_list(value)[0] if "," in value else value)
     _ = via.branch  # a bad one raises here and now
@@ -252,8 +297,28 @@ def _call_id(message: Message) -> str:
     return value
 
 
+def _party(message: Message, name: str) -> Address:
+    """From or To: all but the tag is looked up among what has been read before."""
+    line = message.lines[message.names.index(name)] if name in message.names else ""
+    if len(line) <= USUAL_LINE:
+        head, found, tag = line.rpartition(">;tag=")
+        if not found:
+            known = party_from_line(line) if line[-1:] == ">" else None
+            if known is not None:
+                return known
+        elif TOKEN.fullmatch(tag):
+            known = party_from_line(head + ">")
+            if known is not None:
+                return Address(known.display, known.uri, (("tag", tag),))
+    return parse_address(_needed(message, name))
+
+
 def _tag(message: Message, name: str, attribute: str) -> str | None:
     """The tag in a hurry; what the hurry can't settle, the typed value does."""
+    if name in message.names:
+        _, found, tag = message.lines[message.names.index(name)].rpartition(">;tag=")
+        if found and len(tag) <= MAX_TOKEN and TOKEN.fullmatch(tag):
+            return tag
     value = _needed(message, name)
     _, angle, tail = value.rpartition(">")
     if angle and '"' not in tail:
@@ -275,7 +340,40 @@ def _contacts(message: Message) -> list[Address]:
     return [parse_address(value) for value in values]
 
 
+def _cseq(message: Message) -> CSeq:
+    return parse_cseq(_needed(message, "CSeq"))
+
+
+def _branch(message: Message) -> str | None:
+    return message.via.branch
+
+
+def _from(message: Message) -> Address:
+    return _party(message, "From")
+
+
+def _to(message: Message) -> Address:
+    return _party(message, "To")
+
+
+def _from_tag(message: Message) -> str | None:
+    return _tag(message, "From", "from_")
+
+
+def _to_tag(message: Message) -> str | None:
+    return _tag(message, "To", "to")
+
+
+def _uri(request: Request) -> Uri:
+    return parse_uri(request.request_uri)
+
+
 def _max_forwards(message: Message) -> int | None:
+    names = message.names
+    if "Max-Forwards" in names:
+        line = message.lines[names.index("Max-Forwards")]
+        if len(line) <= SHORT_LINE and 0 <= (usual := number_from_line(line)) <= 255:
+            return usual
     value = message.first("Max-Forwards")
     if value is None:
         return None
@@ -298,11 +396,12 @@ def _content_type(message: Message) -> str | None:
 Message._readers = {
     "via": top_via,
     "call_id": _call_id,
-    "cseq": lambda message: parse_cseq(_needed(message, "CSeq")),
-    "from_": lambda message: parse_address(_needed(message, "From")),
-    "to": lambda message: parse_address(_needed(message, "To")),
-    "from_tag": lambda message: _tag(message, "From", "from_"),
-    "to_tag": lambda message: _tag(message, "To", "to"),
+    "branch": _branch,
+    "cseq": _cseq,
+    "from_": _from,
+    "to": _to,
+    "from_tag": _from_tag,
+    "to_tag": _to_tag,
     "contacts": _contacts,
     "star_contact": lambda message: message.names.count("Contact") == 1 and message.first("Contact") == "*",
     "max_forwards": _max_forwards,
@@ -311,4 +410,4 @@ Message._readers = {
     "routes": lambda message: [parse_route(value) for value in message.values("Route")],
     "record_routes": lambda message: [parse_route(value) for value in message.values("Record-Route")],
 }
-Request._readers = Message._readers | {"uri": lambda request: parse_uri(request.request_uri)}
+Request._readers = Message._readers | {"uri": _uri}

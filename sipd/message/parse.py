@@ -14,8 +14,9 @@ from typing import Final
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
 from sipd.message.headers import CANONICAL, SINGLE, canonical_name
-from sipd.message.message import Request, Response, top_via
-from sipd.message.values import METHODS
+from sipd.message.message import SHORT_LINE, Request, Response, read_ahead
+from sipd.message.status import STATUS
+from sipd.message.values import METHODS, number_from_line
 
 MAX_LINE: Final = 8192  # characters of a header field with its folds, and of the start line (T20)
 MAX_HEAD: Final = 65536  # bytes up to and with the empty line
@@ -35,6 +36,8 @@ _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*+")
 _LENGTH: Final = re.compile(r"[0-9]{1,9}")
 _VERSION: Final = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE | re.ASCII)
 _STATUS_LINE: Final = re.compile(r"SIP/2\.0 [1-6][0-9][0-9](?: .*)?", re.IGNORECASE | re.ASCII)
+_STATUS_LINES: Final = frozenset(f"SIP/2.0 {status} {reason}" for status, reason in STATUS.items())
+"""Status lines as nearly all write them: there is nothing to check."""
 
 Faults = list[BadSyntax]
 
@@ -64,15 +67,17 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         names, lines = _without_controls(start_line, names, lines, faults)
     if end > MAX_LINE or len(names) + head.count(b",") > MAX_ROUTES:
         names, lines = _within_sizes(start_line, names, lines, faults)
-    if len(set(names)) != len(names):
+    if len(set(names)) != len(names) - max(names.count("Via") - 1, 0):
         _check_doubles(start_line, names, faults)
     body = _body(data, end + 4, names, lines, stream, faults)
-    if start_line[-8:] == " SIP/2.0" and start_line.count(" ") == 2:
-        message: Request | Response = Request(start_line, names, lines, body)
+    if start_line in _STATUS_LINES:
+        message: Request | Response = Response(start_line, names, lines, body)
+    elif start_line[-8:] == " SIP/2.0" and start_line.count(" ") == 2:
+        message = Request(start_line, names, lines, body)
     else:
         message = _oddly_started(start_line, names, lines, body, faults)
     try:
-        message.via = top_via(message)  # read now: nothing can be done with a message that has no good top Via (T01)
+        read_ahead(message)
     except BadSyntax as fault:
         faults.append(fault)
     if type(message) is Request and message.method not in METHODS and not _is_method(message.method):
@@ -185,17 +190,21 @@ def _body(data: bytes, start: int, names: list[str], lines: list[str], stream: b
         if stream:
             faults.append(BadSyntax("Missing Content-Length"))
         return data[start:]
-    value = line[16:]
-    if line[:16] != "Content-Length: " or not _LENGTH.fullmatch(value):
-        value = unfold(line[line.index(":") + 1 :])
-        if not _LENGTH.fullmatch(value):
-            faults.append(BadSyntax("Bad Content-Length"))
-            return b""
-    stop = start + int(value)
+    length = number_from_line(line) if len(line) <= SHORT_LINE else _long_length(line)
+    if length < 0:
+        faults.append(BadSyntax("Bad Content-Length"))
+        return b""
+    stop = start + length
     if stop > len(data):
         too_large = stream and stop - start > MAX_BODY
         faults.append(MessageTooLarge("Body too large") if too_large else BadSyntax("Body shorter than Content-Length"))
     return data[start:stop]
+
+
+def _long_length(line: str) -> int:
+    """The number of a line that has many blanks or folds."""
+    value = unfold(line[line.index(":") + 1 :])
+    return int(value) if _LENGTH.fullmatch(value) else -1
 
 
 def _is_method(text: str) -> bool:

@@ -17,6 +17,7 @@ from sipd.message.grammar import (
     parse_params,
     port_from_text,
     quote,
+    unfold,
     unquote,
     write_params,
 )
@@ -30,15 +31,22 @@ _VIA: Final = re.compile(
     rf"([{TOKEN_CHARS}]++)[ \t]++(\[[^\]]*+\]|[A-Za-z0-9._\-]++)[ \t]*+(?::[ \t]*+([0-9]++)[ \t]*+)?+(.*)",
     re.DOTALL | re.IGNORECASE | re.ASCII,
 )
-_PROTOCOLS: Final = {f"SIP/2.0/{name}": name for name in ("UDP", "TCP", "TLS", "WS", "WSS", "SCTP")}
+TRANSPORTS: Final = frozenset({"UDP", "TCP", "TLS", "WS", "WSS", "SCTP"})
+_PROTOCOLS: Final = {f"SIP/2.0/{name}": name for name in TRANSPORTS}
 METHODS: Final = frozenset(  # RFC 3261, 2976, 3262, 3311, 6665, 3515, 3428, 3903
     "INVITE ACK BYE CANCEL REGISTER OPTIONS INFO PRACK UPDATE SUBSCRIBE NOTIFY REFER MESSAGE PUBLISH".split(" ")  # noqa: SIM905
 )
 _hostport: Final = lru_cache(4096)(hostport_from_text)
+# A Via line as nearly all write it, which is just as `str(via)` writes it.
+_USUAL_VIA: Final = re.compile(
+    r"Via: SIP/2\.0/([A-Z]{2,4}) ([A-Za-z0-9.\-]{1,64}(?::[1-9][0-9]{0,4})?)"
+    rf";branch=([{TOKEN_CHARS}]{{1,{MAX_TOKEN}}})(;rport)?"
+)
 _CSEQ: Final = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
 _Q: Final = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
 _MEDIA_TYPE: Final = re.compile(rf"([{TOKEN_CHARS}]++)[ \t]*+/[ \t]*+([{TOKEN_CHARS}]++)[ \t]*+(?:;.*)?", re.DOTALL)
 _DIGITS: Final = re.compile(r"[0-9]+")
+_SHORT_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 EXPIRES_LIMIT: Final = 2**32 - 1
 """The largest value of Expires (§20.19); more digits count as this."""
@@ -66,12 +74,12 @@ class Address(NamedTuple):
     @property
     def tag(self) -> str | None:
         """The tag (§19.3); None when there is none. Raises BadSyntax for two, an empty, quoted or overlong one."""
-        tags = [value for name, value in self.params if name == "tag"]
-        if not tags:
-            return None
-        tag = tags[0]
-        if len(tags) > 1 or tag is None or tag[0] == '"' or len(tag) > MAX_TOKEN:
-            raise BadSyntax("Bad tag")
+        tag: str | None = None
+        for name, value in self.params:
+            if name == "tag":
+                if tag is not None or value is None or value[0] == '"' or len(value) > MAX_TOKEN:
+                    raise BadSyntax("Bad tag")
+                tag = value
         return tag
 
 
@@ -176,6 +184,21 @@ def parse_route(text: str) -> Address:
     return parse_address(text)
 
 
+def via_from_line(line: str) -> Via | None:
+    """The Via of a header line in its usual spelling, in a hurry; None for any other, which may be right as well."""
+    found = _USUAL_VIA.fullmatch(line)
+    if found is None:
+        return None
+    transport, sent_by, branch, rport = found.groups()
+    if transport not in TRANSPORTS:
+        return None
+    try:
+        host, port = _hostport(sent_by)
+    except BadSyntax:
+        return None
+    return Via(transport, host, port, (("branch", branch),) if rport is None else (("branch", branch), ("rport", None)))
+
+
 def parse_via(text: str) -> Via:
     """One Via value, blanks allowed wherever §25.1 does (§20.42). Raises BadSyntax."""
     head, semicolon, tail = text.partition(";")
@@ -218,6 +241,30 @@ def parse_cseq(text: str) -> CSeq:
     if number >= 2**31 or len(method) > MAX_TOKEN:
         raise BadSyntax("Bad CSeq")
     return CSeq(number, method)
+
+
+@lru_cache(1024)
+def cseq_from_line(line: str) -> CSeq:
+    """The CSeq of a header line, remembered: the few that there are come again and again. Raises BadSyntax."""
+    return parse_cseq(unfold(line[line.index(":") + 1 :]))
+
+
+@lru_cache(512)
+def number_from_line(line: str) -> int:
+    """The number of up to nine digits that is the value of a header line, remembered; -1 for any other value."""
+    value = unfold(line[line.index(":") + 1 :])
+    return int(value) if _SHORT_NUMBER.fullmatch(value) else -1
+
+
+@lru_cache(4096)
+def party_from_line(line: str) -> Address | None:
+    """The From or To of a header line that ends with the URI's ">", remembered; None when this is no such line.
+
+    It is for what is left of most From and To lines when their tag is cut
+    off, the same in every call. Raises BadSyntax.
+    """
+    value = unfold(line[line.index(":") + 1 :])
+    return parse_address(value) if value.find(">") == len(value) - 1 else None
 
 
 def number_from_text(text: str, limit: int) -> int:

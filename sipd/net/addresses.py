@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -50,6 +51,7 @@ def parse_listen(text: str) -> Hop:
     return Hop(transport, host, port)
 
 
+@lru_cache(4096)
 def numeric(host: str) -> str | None:
     """The one spelling of a numeric address (RFC 5952), or None when it is a name.
 

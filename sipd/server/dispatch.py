@@ -42,23 +42,19 @@ class Dispatch:
         house = self._house
         house.counters.received += 1
         try:
-            message = parse(data, stream=flow.reliable)
+            try:
+                message = parse(data, stream=flow.reliable)
+            except BadSyntax as fault:
+                self._unreadable(fault, flow)
+                return
             if type(message) is Response:
                 self._response(message)
             else:
-                self._guarded_request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
-        except BadSyntax as fault:
-            self._unreadable(fault, flow)
+                self._request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
+        except BadSyntax:  # a response or an ACK of which something we read is malformed: nobody to tell
+            house.counters.dropped += 1
         except Exception as fault:  # the door: what breaks here breaks one message
             report("dispatch", fault, house.counters, house.log)
-
-    def _guarded_request(self, request: Request, flow: Flow) -> None:
-        try:
-            self._request(request, flow)
-        except Exception as fault:  # the door: this request is answered, and nobody else hears of it
-            report("request", fault, self._house.counters, self._house.log)
-            if request.method not in NO_ANSWER:
-                flow.send(bytes(local_response(self._house.seal, request, 500)))
 
     def flow_failed(self, flow: Flow) -> None:
         """A way out is gone: its client transactions hear of it, in a turn of their own."""
@@ -83,20 +79,26 @@ class Dispatch:
     # --- requests ----------------------------------------------------------------------------
 
     def _request(self, request: Request, flow: Flow) -> None:
+        try:
+            self._new_or_known(request, flow)
+        except SipError as fault:
+            self._answer_without_state(request, flow, fault)
+        except Exception as fault:  # the door: this request is answered, and nobody else hears of it
+            report("request", fault, self._house.counters, self._house.log)
+            if request.method not in NO_ANSWER:
+                flow.send(bytes(local_response(self._house.seal, request, 500)))
+
+    def _new_or_known(self, request: Request, flow: Flow) -> None:
         house = self._house
         transactions = house.transactions
-        try:
-            known = transactions.server_for(request)
-            if known is not None:
-                house.counters.retransmitted += 1
-                transactions.receive_again(known, request)
-                return
-            source = flow.remote
-            flow = self._way_back(request, flow)
-            stamp(request, source)
-        except BadSyntax as fault:
-            self._answer_without_state(request, flow, fault)
+        known = transactions.server_for(request)
+        if known is not None:
+            house.counters.retransmitted += 1
+            transactions.receive_again(known, request)
             return
+        source = flow.remote
+        flow = self._way_back(request, flow)
+        stamp(request, source)
         if request.method == "CANCEL":
             self._cancel(request, flow)
         else:
