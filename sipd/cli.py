@@ -15,6 +15,8 @@ from sipd.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sipd.server import startup
+
 DEBUG_CATEGORIES: Final = ("all", "sql", "net", "sdp", "misc")
 
 EPILOG: Final = """\
@@ -91,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         if arguments.license is not None:
-            return import_licence(arguments.license)
+            return import_licence(arguments)
         return run(arguments)
     except SetupError as fault:
         print(f"sipd: {fault.text}", file=sys.stderr)
@@ -102,26 +104,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def import_licence(file: str) -> int:
-    """`-l`: not before the licence check exists; the file is read so that a typing error shows."""
-    try:
-        Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SetupError(
-            f"can't read the licence file {file}: {fault}", "Name a text file that you may read."
-        ) from fault
-    raise SetupError(
-        "licences are not checked by this version, so none was imported",
-        "sipd runs without one; leave -l out.",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Open everything, serve until a signal."""
-    from sipd.control.rpc import control_service  # late: `sipd -v` and `--help` need none of it
+def import_licence(arguments: argparse.Namespace) -> int:
+    """`-l`: put a licence text into the database, for the check at later starts."""
     from sipd.server import startup
 
-    options = startup.Options(
+    file = arguments.license
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SetupError(f"can't read the licence file {file}: {fault}", "Name a text file.") from fault
+    if not text.strip():
+        raise SetupError(f"the licence file {file} is empty")
+    shown = startup.import_licence(options_of(arguments), text)
+    print(f"sipd: the licence is in {shown}; this version stores licences and does not check them yet")
+    return 0
+
+
+def options_of(arguments: argparse.Namespace) -> startup.Options:
+    """The flags as the server's options."""
+    from sipd.server import startup
+
+    return startup.Options(
         database=arguments.database,
         database_file=arguments.database_file,
         server=arguments.server,
@@ -131,6 +134,14 @@ def run(arguments: argparse.Namespace) -> int:
         debug=frozenset(arguments.debug),
         check=arguments.check,
     )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open everything, serve until a signal."""
+    from sipd.control.rpc import control_service  # late: `sipd -v` and `--help` need none of it
+    from sipd.server import startup
+
+    options = options_of(arguments)
     tell = detach() if arguments.daemon and not arguments.foreground and not arguments.check else None
     return startup.main(options, say=print_line, ready=tell, services=(control_service,))
 

@@ -167,6 +167,14 @@ class AddScriptLog(NamedTuple):
     comment: str
 
 
+class PutLicence(NamedTuple):
+    """Keep this licence text; one with the same digest is there already and stays one."""
+
+    digest: str  # SHA-256 of the text, hex
+    text: str
+    added: float
+
+
 Change = (
     PutBinding
     | DropBinding
@@ -180,5 +188,6 @@ Change = (
     | DropDelegate
     | PutSettings
     | AddScriptLog
+    | PutLicence
 )
 """What a Store can be asked to do; a sequence of them is carried out whole or not at all."""

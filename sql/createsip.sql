@@ -108,4 +108,10 @@ CREATE TABLE script_log (
 
 CREATE INDEX script_log_aor ON script_log (aor, id);
 
+CREATE TABLE licence (
+    digest       VARCHAR(64) NOT NULL PRIMARY KEY,  -- SHA-256 of the text, hex
+    licence_text MEDIUMTEXT  NOT NULL,
+    added        DOUBLE      NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
 INSERT INTO sipd_meta (name, value) VALUES ('schema', '1');

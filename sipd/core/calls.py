@@ -70,7 +70,7 @@ def consult_incoming(inquiry: Inquiry, tables: Tables) -> RunScript | None:
 
 def _consult(inquiry: Inquiry, tables: Tables, owner: str, direction: Direction) -> RunScript | None:
     """RunScript unless it had its say, or the request is in a dialog that our seal proves (no To tag does, T65)."""
-    if inquiry.in_dialog or (owner, direction) in inquiry.consulted:
+    if inquiry.in_dialog or (inquiry.consulted and (owner, direction) in inquiry.consulted):
         return None
     program = tables.program(owner)
     if program is None or not (program.has_outgoing if direction == "outgoing" else program.has_incoming):

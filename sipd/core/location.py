@@ -36,6 +36,8 @@ def groups(targets: Iterable[Target], spread: int = 50) -> list[list[Target]]:
     """
     if spread < 0:
         raise ValueError("a negative spread")
+    if isinstance(targets, tuple) and len(targets) == 1:
+        return [[targets[0]]]
     made: list[list[Target]] = []
     best = 0
     for target in sorted(targets, key=lambda target: -target.q):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ANY_TAG: Final = re.compile(r";[ \t\r\n]*+tag[ \t\r\n]*+=", re.IGNORECASE | re.ASCII)
-_ONCE: Final = frozenset({"From", "To", "Call-ID", "CSeq"})
+_COPIED: Final = frozenset({"Via", "From", "To", "Call-ID", "CSeq", "Timestamp"})
 
 
 def response_to(
@@ -36,12 +36,11 @@ def response_to(
     names: list[str] = []
     lines: list[str] = []
     for name, line in zip(request.names, request.lines, strict=True):
-        if name != "Via" and (name not in _ONCE or name in names) and (name != "Timestamp" or status != 100):
-            continue
-        if name == "To" and to_tag is not None and status > 100 and not _has_tag(request, line):
-            line = line.rstrip(" \t\r\n") + ";tag=" + no_line_break(to_tag)
-        names.append(name)
-        lines.append(line)
+        if name in _COPIED and (name == "Via" or name not in names) and (name != "Timestamp" or status == 100):
+            if name == "To" and to_tag is not None and status > 100 and not _has_tag(request, line):
+                line = line.rstrip(" \t\r\n") + ";tag=" + no_line_break(to_tag)
+            names.append(name)
+            lines.append(line)
     if headers:
         more = header_lines([*headers, ("Content-Length", "0")], b"")
         names += more[0][:-1]

@@ -121,13 +121,6 @@ class Message:
 
     _readers: ClassVar[dict[str, Callable[..., object]]] = {}
 
-    def _keep(self, other: Message) -> None:
-        """Take over what `parse` has read in a message that had the same of these header fields."""
-        self.via = other.via
-        self.branch = other.branch
-        self.cseq = other.cseq
-        self.call_id = other.call_id
-
     def first(self, name: str) -> str | None:
         """The value of the first line of that name, unfolded and trimmed; None without one."""
         try:
@@ -192,9 +185,16 @@ class Request(Message):
         self.request_uri = rest.rpartition(" ")[0]
 
     def with_lines(self, names: list[str], lines: list[str], start_line: str = "") -> Request:
-        """The same request with these header lines, in which Via, CSeq and Call-ID are the same. Raises BadSyntax."""
+        """The same request with these header lines, in which other Routes or credentials are at most what is new.
+
+        Raises BadSyntax where Via, CSeq, Call-ID or Max-Forwards are bad.
+        """
         made = Request(start_line or self.start_line, names, lines, self.body)
-        made._keep(self)
+        # What has been read once need not be read again.
+        made.via, made.branch, made.cseq, made.call_id = self.via, self.branch, self.cseq, self.call_id
+        made.max_forwards = self.max_forwards
+        if not start_line:
+            made.uri = self.uri
         return made
 
     @classmethod
@@ -257,9 +257,13 @@ def header_lines(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[
 
 def read_ahead(message: Message) -> None:
     """Read what every message is asked for: Via, branch, CSeq, Call-ID. Raises BadSyntax for a bad Via (T01)."""
-    via = message.via = top_via(message)
-    message.branch = via.branch
     names, lines = message.names, message.lines
+    via = via_from_line(lines[names.index("Via")]) if "Via" in names else None
+    if via is not None:
+        message.via, message.branch = via, via.params[0][1]  # the usual spelling begins with it
+    else:
+        via = message.via = top_via(message)
+        message.branch = via.branch
     try:
         line = lines[names.index("CSeq")]
         if len(line) <= SHORT_LINE:
@@ -271,12 +275,21 @@ def read_ahead(message: Message) -> None:
         message.call_id = line[9:]
 
 
+def read_ahead_request(request: Request) -> None:
+    """Read what a request is asked for besides: its URI and Max-Forwards, if they are as usual."""
+    names = request.names
+    if "Max-Forwards" in names:
+        line = request.lines[names.index("Max-Forwards")]
+        if len(line) <= SHORT_LINE and 0 <= (hops := number_from_line(line)) <= 255:
+            request.max_forwards = hops
+    try:
+        request.uri = parse_uri(request.request_uri)
+    except BadSyntax:
+        return  # said when somebody reads it: a retransmission is absorbed all the same
+
+
 def top_via(message: Message) -> Via:
     """What `message.via` is: the topmost Via, its branch looked at. Raises BadSyntax."""
-    names = message.names
-    usual = via_from_line(message.lines[names.index("Via")]) if "Via" in names else None
-    if usual is not None:
-        return usual
     value = _needed(message, "Via")
     via = parse_via(split_list(value)[0] if "," in value else value)
     _ = via.branch  # a bad one raises here and now
@@ -340,6 +353,10 @@ def _contacts(message: Message) -> list[Address]:
     return [parse_address(value) for value in values]
 
 
+def _routes(message: Message) -> list[Address]:
+    return [parse_route(value) for value in message.values("Route")] if "Route" in message.names else []
+
+
 def _cseq(message: Message) -> CSeq:
     return parse_cseq(_needed(message, "CSeq"))
 
@@ -369,11 +386,6 @@ def _uri(request: Request) -> Uri:
 
 
 def _max_forwards(message: Message) -> int | None:
-    names = message.names
-    if "Max-Forwards" in names:
-        line = message.lines[names.index("Max-Forwards")]
-        if len(line) <= SHORT_LINE and 0 <= (usual := number_from_line(line)) <= 255:
-            return usual
     value = message.first("Max-Forwards")
     if value is None:
         return None
@@ -407,7 +419,7 @@ Message._readers = {
     "max_forwards": _max_forwards,
     "expires": _expires,
     "content_type": _content_type,
-    "routes": lambda message: [parse_route(value) for value in message.values("Route")],
+    "routes": _routes,
     "record_routes": lambda message: [parse_route(value) for value in message.values("Record-Route")],
 }
 Request._readers = Message._readers | {"uri": _uri}

@@ -14,7 +14,7 @@ from typing import Final
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
 from sipd.message.headers import CANONICAL, SINGLE, canonical_name
-from sipd.message.message import SHORT_LINE, Request, Response, read_ahead
+from sipd.message.message import SHORT_LINE, Request, Response, read_ahead, read_ahead_request
 from sipd.message.status import STATUS
 from sipd.message.values import METHODS, number_from_line
 
@@ -33,6 +33,7 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f]|\\[^\r\n])*+"?')
 _LINE_END: Final = re.compile(r"\r\n(?![ \t])")
 _FOLD: Final = re.compile(r"\r\n[ \t]")
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*+")
+_NAMES: Final = re.compile(r"\r\n([^:\r\n \t]++):")
 _LENGTH: Final = re.compile(r"[0-9]{1,9}")
 _VERSION: Final = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE | re.ASCII)
 _STATUS_LINE: Final = re.compile(r"SIP/2\.0 [1-6][0-9][0-9](?: .*)?", re.IGNORECASE | re.ASCII)
@@ -60,8 +61,10 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     start_line, *lines = text.split("\r\n")
     line_ends = len(lines)
     try:
-        names = [CANONICAL[line[: line.index(":")]] for line in lines]
-    except (KeyError, ValueError):
+        names = [CANONICAL[name] for name in _NAMES.findall(text)]
+    except KeyError:
+        names = []
+    if len(names) != line_ends:
         start_line, names, lines = _named(text, faults)
     if end - len(head.translate(None, _CONTROLS)) != 2 * line_ends:
         names, lines = _without_controls(start_line, names, lines, faults)
@@ -78,6 +81,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         message = _oddly_started(start_line, names, lines, body, faults)
     try:
         read_ahead(message)
+        if type(message) is Request:
+            read_ahead_request(message)
     except BadSyntax as fault:
         faults.append(fault)
     if type(message) is Request and message.method not in METHODS and not _is_method(message.method):

@@ -14,8 +14,6 @@ from sipd.server.answer import answer, local_response
 from sipd.trace import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sipd.hop import Hop, Target
     from sipd.message import Response, Uri
     from sipd.server.house import House
@@ -132,9 +130,10 @@ class Branch:
     def _provisional(self, status: int, response: Response) -> None:
         if self._call.request.method == "INVITE" and not self.cancelled:
             house = self._call.house
-            self._ringing_until = house.now() + house.tables.settings.timer_c
+            now = house.now()
+            self._ringing_until = now + house.tables.settings.timer_c
             if self._timer is None:
-                self._arm(house.tables.settings.timer_c, self._timer_c)
+                self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._timer_c, now)
         if status > 100:
             self._parent.receive(self, returned_copy(response))
 
@@ -196,11 +195,6 @@ class Branch:
             return True
         return False
 
-    def _arm(self, seconds: float, function: Callable[[], None]) -> None:
-        self._disarm()
-        deadlines = self._call.house.transactions.deadlines
-        self._timer = deadlines.call_at(self._call.house.now() + seconds, function)
-
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -208,9 +202,9 @@ class Branch:
 
     def _timer_c(self) -> None:
         self._timer = None
-        left = self._ringing_until - self._call.house.now()
-        if left > 0.001:
-            self._arm(left, self._timer_c)
+        house = self._call.house
+        if self._ringing_until - house.now() > 0.001:
+            self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._timer_c)
         else:
             self._call.trace.append(Step("branch", self.target.uri.text, "rang too long: cancelled"))
             self._rang_out = True

@@ -93,7 +93,8 @@ class Dispatch:
         transactions = house.transactions
         known = transactions.server_for(request)
         if known is not None:
-            house.counters.retransmitted += 1
+            if request.method != "ACK":
+                house.counters.retransmitted += 1
             transactions.receive_again(known, request)
             return
         source = flow.remote

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.errors import BadSyntax
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +23,7 @@ class Told(NamedTuple):
     call_id: str
     method: str
     request_uri: str
-    source: str
+    source: object  # a Hop
     status: int  # the final response; 0: none was sent
     trace: Trace
 
@@ -45,9 +47,11 @@ class Explain:
 
     def keep(self, at: float, request: Request, source: object, status: int, trace: Trace) -> None:
         """Remember a settled request. Called on the hot path: no formatting here."""
-        self._ring.append(
-            Told(at, request.first("Call-ID") or "", request.method, request.request_uri, str(source), status, trace)
-        )
+        try:
+            call_id = request.call_id
+        except BadSyntax:
+            call_id = request.first("Call-ID") or ""
+        self._ring.append(Told(at, call_id, request.method, request.request_uri, source, status, trace))
         if self._listener is not None:
             self._listener(self._ring[-1])
 
@@ -64,4 +68,4 @@ class Explain:
 
 def _plain(told: Told) -> dict[str, object]:
     steps = [{"step": step.step, "saw": step.saw, "chose": step.chose} for step in told.trace]
-    return {**told._asdict(), "trace": steps}
+    return {**told._asdict(), "source": str(told.source), "trace": steps}

@@ -96,7 +96,7 @@ class Fork:
 
     def _act(self, child: Node | None, actions: tuple[Action[Node], ...]) -> None:
         for action in actions:
-            if isinstance(action, Forward):
+            if type(action) is Forward:
                 if action.response.status >= 200:
                     self.final = self.final or action.response
                     self._stop_groups()

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from sipd.log import LOG
 from sipd.metrics import Counters
 from sipd.net import Flows, parse_listen
 from sipd.net.resolver import Resolver
+from sipd.rows import PutLicence
 from sipd.seal import Seal
 from sipd.server.admission import Admission
 from sipd.server.clock import Clock
@@ -112,6 +114,26 @@ async def _main(options: Options, say: Say, ready: Callable[[], None] | None, se
         with trio.CancelScope(shield=True, deadline=trio.current_time() + STOPPING):  # closing is quick or given up
             await opened.store.close()
     return 0
+
+
+def import_licence(options: Options, text: str) -> str:
+    """Store a licence text in the database; gives how messages name that database."""
+    return trio.run(_import_licence, options, text)
+
+
+async def _import_licence(options: Options, text: str) -> str:
+    url = locate(options.database, options.database_file, os.environ, Path.cwd())
+    store = open_store(url)
+    await store.open()
+    try:
+        row = PutLicence(sha256(text.encode()).hexdigest(), text, time.time())
+        for fault in await store.apply([[row]]):
+            if fault is not None:
+                raise SetupError(f"{url.shown} did not take the licence: {fault}")
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STOPPING):  # closing is quick or given up
+            await store.close()
+    return url.shown
 
 
 async def open_database(options: Options, say: Say) -> Opened:
@@ -268,30 +290,43 @@ def greet(opened: Opened, network: Flows) -> None:
     say(f"sipd-{__version__} on {opened.url.shown} ({opened.url.where})")
     say(f"listening on {where}")
     if opened.new_users:
-        for line in first_words(opened.new_users, network.listening[0], opened.url.shown):
+        for line in first_words(opened.new_users, network.listening[0], opened.url):
             say(line)
 
 
-def first_words(users: list[tuple[str, str]], hop: Hop, shown: str) -> list[str]:
+def first_words(users: list[tuple[str, str]], hop: Hop, url: DatabaseUrl) -> list[str]:
     """What the first start tells: the two users, how to log a phone in, three things to try."""
-    domain = users[0][0].partition("@")[2]
-    host = hop.host if hop.host not in ("0.0.0.0", "::") else domain
-    database = "" if shown.startswith("memory") else f" -D {shown}"
-    lines = ["", "Two users were made; their passwords are shown this once:"]
-    lines += [f"    {aor:<24} password {password}" for aor, password in users]
-    lines += [
+    (alice, _), (bob, _) = users
+    domain = alice.partition("@")[2]
+    host = hop.host
+    if host in ("0.0.0.0", "::"):
+        host = next((name for name in local_hosts() if name[0].isdigit() and not name.startswith("127.")), "127.0.0.1")
+    tool = "sipdctl" if url.embedded else f"sipdctl -D {url.shown}"
+    lines = [
+        "",
+        "Two users were made; their passwords are shown this once:",
+        *(f"    {aor:<24} password {password}" for aor, password in users),
         "",
         "Log a phone in:",
-        f"    user name {users[0][0].partition('@')[0]}, domain {domain}, the password above,",
+        f"    user name {alice.partition('@')[0]}, domain {domain} (or {host}), the password above,",
         f"    registrar and outbound proxy {host}:{hop.port}, transport UDP or TCP",
         "",
+    ]
+    if url.scheme == "memory":  # no other program can reach it
+        return lines
+    return [
+        *lines,
         "Try next:",
-        f"    sipdctl{database} call {users[0][0]} {users[1][0]}     a test call, with its ladder",
-        f"    sipdctl{database} user add carol@{domain}     a third user",
-        f"    sipdctl{database} explain last     why the last call went as it did",
+        *(
+            f"    {f'{tool} {words}':<56} {what}"
+            for words, what in (
+                (f"call {alice} {bob}", "a test call, with its ladder"),
+                (f"user add carol@{domain}", "a third user"),
+                ("explain last", "why the last call went as it did"),
+            )
+        ),
         "",
     ]
-    return lines
 
 
 async def signals(house: House, opened: Opened) -> None:

@@ -18,6 +18,7 @@ from sipd.rows import (
     PutBinding,
     PutDelegate,
     PutDomain,
+    PutLicence,
     PutScript,
     PutSettings,
     PutUser,
@@ -147,6 +148,9 @@ class Image:
     def add_script_log(self, change: AddScriptLog) -> None:
         """Nothing: log lines are read from the database."""
 
+    def put_licence(self, change: PutLicence) -> None:
+        """Nothing: licences are read from the database when a server starts."""
+
     def differences(self, new: Image) -> list[Change]:
         """The changes that lead from this image to `new` (script versions as they are in `new`).
 
@@ -223,5 +227,6 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     DropDelegate: Image.drop_delegate,
     PutSettings: Image.put_settings,
     AddScriptLog: Image.add_script_log,
+    PutLicence: Image.put_licence,
 }
 """What to do for each kind of change. (Any: each function takes the key's own type.)"""

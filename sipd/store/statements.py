@@ -23,6 +23,7 @@ from sipd.rows import (
     PutBinding,
     PutDelegate,
     PutDomain,
+    PutLicence,
     PutScript,
     PutSettings,
     PutUser,
@@ -86,6 +87,7 @@ ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VAL
 SWEEP_SCRIPT_LOG: Final = """
     DELETE FROM script_log WHERE aor = ? AND id <= (
         SELECT id FROM (SELECT id FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS kept)"""
+PUT_LICENCE: Final = "REPLACE INTO licence (digest, licence_text, added) VALUES (?, ?, ?)"
 PUT_META: Final = "REPLACE INTO sipd_meta (name, value) VALUES (?, ?)"
 
 GET_META: Final = "SELECT value FROM sipd_meta WHERE name = ?"
@@ -169,6 +171,7 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     DropDelegate: lambda execute, change: execute(DROP_DELEGATE, change),
     PutSettings: put_settings,
     AddScriptLog: add_script_log,
+    PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
 }
 """What to run for each kind of change. (Any: each function takes the key's own type.)"""
 

@@ -84,13 +84,18 @@ class Transaction(Generic[Payload]):
     def arm(self, timers: tuple[float, float]) -> None:
         """Set the retransmission timer and the one that ends the state; a negative value keeps what runs."""
         resend, end = timers
+        if resend == inf == end:  # none runs: there is nothing to wait for
+            self.interval = self.resend_at = self.ends_at = inf
+            return
         now = self.table.clock()
         if resend >= 0:
             self.interval = resend
             self.resend_at = now + resend
         if end >= 0:
             self.ends_at = now + end
-        self.queue()
+        when = self.resend_at if self.resend_at < self.ends_at else self.ends_at
+        if when < self.queued_at:
+            self.queued_at = self.table.deadlines.arm(when, self)
 
     def queue(self) -> None:
         """See to it that the queue has an entry no later than the next deadline."""
@@ -130,7 +135,7 @@ class ClientTransaction(Transaction[ClientPayload]):
         kept: bytes,
         user: ClientUser | None,
     ) -> None:
-        super().__init__(table, plan, key, flow, kept)
+        Transaction.__init__(self, table, plan, key, flow, kept)
         self.user = user
         self.reason = ""  # value of a Reason header field for the CANCEL (RFC 3326)
 
@@ -153,7 +158,7 @@ class ServerTransaction(Transaction[ServerPayload]):
     def __init__(
         self, table: Transactions, plan: Plan[ServerPayload], key: Hashable, flow: Flow, request: Request
     ) -> None:
-        super().__init__(table, plan, key, flow, b"")
+        Transaction.__init__(self, table, plan, key, flow, b"")
         self._request: Request | None = request
         self.is_invite = request.method == "INVITE"
         self.user: ServerUser | None = None
@@ -177,6 +182,8 @@ class ServerTransaction(Transaction[ServerPayload]):
         """Have this sent again when the request comes again; nothing, while all that are kept are too many (T59)."""
         table = self.table
         more = len(response) - len(self.kept)
+        if not more and not response:
+            return
         if more > 0 and table.kept_bytes + more > MOST_KEPT:
             response, more = b"", -len(self.kept)
         table.kept_bytes += more

@@ -190,7 +190,7 @@ class Transactions:
 
         Raises BadSyntax for a bad Via or CSeq.
         """
-        return self._clients.get((response.via.branch or "", response.cseq.method))
+        return self._clients.get((response.branch or "", response.cseq.method))
 
     def receive_response(self, client: ClientTransaction, response: Response) -> None:
         """Take a response that `client_for` found a request for; its user is told, a refusal of INVITE is ACKed."""
@@ -251,9 +251,8 @@ class Transactions:
 
 def _server_key(request: Request, method: str) -> Hashable:
     """What a request and its repetitions have in common, if it is of this method (§17.2.3)."""
-    via = request.via
-    branch = via.branch
-    if branch is not None and branch.startswith(COOKIE) and branch != COOKIE:
+    via, branch = request.via, request.branch
+    if branch is not None and branch[:7] == COOKIE and len(branch) > 7:
         return (branch, via.host, via.port, method)
     # RFC 2543: the To tag, which an ACK has and its INVITE has not, is compared apart.
     return (method, request.request_uri, via, request.call_id, request.from_tag, request.cseq.number)

@@ -159,15 +159,19 @@ class Deadlines:
             self.on_earlier()
         return tick
 
-    def call_at(self, when: float, function: Callable[[], None]) -> Handle:
-        """Call `function` at `when` (Timer C, the stagger, a script's timeout): a number, not infinity."""
+    def call_at(self, when: float, function: Callable[[], None], now: float | None = None) -> Handle:
+        """Call `function` at `when` (Timer C, the stagger, a script's timeout): a number, not infinity.
+
+        Who has just looked at the clock may say what it showed.
+        """
         handle = Handle(self, when, function)
-        handle.queue(self._clock())
+        handle.queue(self._clock() if now is None else now)
         return handle
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Handle:
         """Call `function` in so many seconds from now."""
-        return self.call_at(self._clock() + seconds, function)
+        now = self._clock()
+        return self.call_at(now + seconds, function, now)
 
     def next_due(self) -> float | None:
         """When to call `expire` next; None: nothing is queued. What comes up then may turn out stale."""

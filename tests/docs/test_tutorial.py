@@ -9,12 +9,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.docs.console import Typed, Written, fits, steps
 from tests.running import REPOSITORY, Child, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "first-scripted-call.md"
 PROGRAMS = {
