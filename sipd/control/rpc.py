@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 65536
 """Bytes of one request line."""
+
+REFRESH: Final = b'{"verb": "refresh"}'
+"""The one request that has to wait for the database."""
 
 PATIENCE: Final = 10.0
 """Seconds one exchange may take."""
@@ -83,7 +87,22 @@ def listening(house: House, arguments: dict[str, object]) -> object:
     return [str(hop) for hop in house.network.listening]
 
 
-VERBS: Final[dict[str, Verb]] = {"explain": explain, "listening": listening, "stats": stats}
+def refreshed(house: House, arguments: dict[str, object]) -> object:
+    """What the database says is in effect; `serve_control` has seen to it."""
+    return True
+
+
+async def refresh(house: House) -> None:
+    """Take over at once what another program has changed in the database."""
+    await house.tables.catch_up()
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "explain": explain,
+    "listening": listening,
+    "refresh": refreshed,
+    "stats": stats,
+}
 """What can be asked."""
 
 
@@ -139,6 +158,8 @@ async def serve_control(house: House, listener: socket.socket, path: Path) -> No
             with trio.move_on_after(PATIENCE):  # bounds one exchange
                 try:
                     line = await _line_from(stream)
+                    if line.strip() == REFRESH:
+                        await refresh(house)
                     if line:
                         await stream.send_all(reply_to(house, line))
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -166,6 +187,14 @@ async def _line_from(stream: trio.SocketStream) -> bytes:
 
 
 # --- the asking side -----------------------------------------------------------------------------
+
+
+def tell_server(url: DatabaseUrl) -> None:
+    """Have the server on this database, if one runs, take over what was changed; it would see it soon by itself."""
+    path = control_path_of(url)
+    if path is not None and path.exists():
+        with suppress(SetupError):
+            ask(path, "refresh")
 
 
 def ask(path: Path, verb: str, **arguments: object) -> object:

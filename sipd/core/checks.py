@@ -17,7 +17,7 @@ from sipd.errors import (
     TooManyHops,
     UnsupportedUriScheme,
 )
-from sipd.message import parse_via
+from sipd.message import parse_via, read_parties
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def check_syntax(inquiry: Inquiry, tables: Tables) -> None:
     request.call_id  # noqa: B018  reading it raises
     if inquiry.in_dialog:
         return  # the seal was made of the tags, and nothing else of From and To is used
-    request.from_tag, request.to_tag = request.from_.tag, request.to.tag
+    read_parties(request)
 
 
 def check_scheme(inquiry: Inquiry, tables: Tables) -> None:

@@ -143,7 +143,9 @@ def _strip_only_route(inquiry: Inquiry) -> bool:
     if place is None or not inquiry.context.places.is_ours(*place) or not _sealed(inquiry, line[-25:-1]):
         return False
     inquiry.in_dialog = True
-    inquiry.request = _with_routes(request, [])
+    names, lines = names.copy(), request.lines.copy()
+    del names[at], lines[at]
+    inquiry.request = request.with_lines(names, lines)
     return True
 
 

@@ -7,7 +7,7 @@ from sipd.message.compose import Draft, response_to
 from sipd.message.framing import PING, Framer
 from sipd.message.grammar import Params, find_param, is_ipv6, quote, split_list, unquote, write_params
 from sipd.message.headers import canonical_name
-from sipd.message.message import Message, Request, Response
+from sipd.message.message import Message, Request, Response, read_parties
 from sipd.message.parse import parse
 from sipd.message.status import STATUS
 from sipd.message.uri import Uri, host_key, parse_uri, sip_uri
@@ -55,6 +55,7 @@ __all__ = [
     "q_from_text",
     "q_to_text",
     "quote",
+    "read_parties",
     "response_to",
     "sip_uri",
     "split_list",

@@ -259,11 +259,12 @@ def read_ahead(message: Message) -> None:
     """Read what every message is asked for: Via, branch, CSeq, Call-ID. Raises BadSyntax for a bad Via (T01)."""
     names, lines = message.names, message.lines
     via = via_from_line(lines[names.index("Via")]) if "Via" in names else None
-    if via is not None:
-        message.via, message.branch = via, via.params[0][1]  # the usual spelling begins with it
-    else:
-        via = message.via = top_via(message)
+    if via is None:
+        via = top_via(message)
         message.branch = via.branch
+    else:
+        message.branch = via.params[0][1]  # the usual spelling begins with it
+    message.via = via
     try:
         line = lines[names.index("CSeq")]
         if len(line) <= SHORT_LINE:
@@ -273,6 +274,14 @@ def read_ahead(message: Message) -> None:
         return  # missing or bad: said when somebody reads it, as it may not matter
     if line[:9] == "Call-ID: " and len(line) < MAX_TOKEN and _CALL_ID.fullmatch(line, 9):
         message.call_id = line[9:]
+
+
+def read_parties(request: Request) -> None:
+    """Read From and To whole, with their tags: a bad one raises BadSyntax here and now (T06)."""
+    from_ = request.from_ = _party(request, "From")
+    to = request.to = _party(request, "To")
+    request.from_tag = from_.tag
+    request.to_tag = to.tag
 
 
 def read_ahead_request(request: Request) -> None:

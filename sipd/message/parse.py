@@ -58,7 +58,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         end = _end_of_bad_head(data, end, faults)
     head = data[:end]
     text = head.decode("utf-8", "surrogateescape")
-    start_line, *lines = text.split("\r\n")
+    lines = text.split("\r\n")
+    start_line = lines.pop(0)
     line_ends = len(lines)
     try:
         names = [CANONICAL[name] for name in _NAMES.findall(text)]
@@ -70,9 +71,15 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         names, lines = _without_controls(start_line, names, lines, faults)
     if end > MAX_LINE or len(names) + head.count(b",") > MAX_ROUTES:
         names, lines = _within_sizes(start_line, names, lines, faults)
-    if len(set(names)) != len(names) - max(names.count("Via") - 1, 0):
+    if len(set(names)) + names.count("Via") - 1 != len(names):
         _check_doubles(start_line, names, faults)
-    body = _body(data, end + 4, names, lines, stream, faults)
+    start = end + 4
+    line = lines[names.index("Content-Length")] if "Content-Length" in names else ""
+    length = number_from_line(line) if 0 < len(line) <= SHORT_LINE else -1
+    if 0 <= length <= len(data) - start:
+        body = data[start : start + length]
+    else:
+        body = _body(data, start, names, lines, stream, faults)
     if start_line in _STATUS_LINES:
         message: Request | Response = Response(start_line, names, lines, body)
     elif start_line[-8:] == " SIP/2.0" and start_line.count(" ") == 2:
@@ -81,12 +88,12 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         message = _oddly_started(start_line, names, lines, body, faults)
     try:
         read_ahead(message)
-        if type(message) is Request:
-            read_ahead_request(message)
     except BadSyntax as fault:
         faults.append(fault)
-    if type(message) is Request and message.method not in METHODS and not _is_method(message.method):
-        raise BadSyntax("Bad start line")
+    if type(message) is Request:
+        if message.method not in METHODS and not _is_method(message.method):
+            raise BadSyntax("Bad start line")
+        read_ahead_request(message)
     if faults:
         raise _answerable(faults[0], message)
     return message
@@ -195,21 +202,15 @@ def _body(data: bytes, start: int, names: list[str], lines: list[str], stream: b
         if stream:
             faults.append(BadSyntax("Missing Content-Length"))
         return data[start:]
-    length = number_from_line(line) if len(line) <= SHORT_LINE else _long_length(line)
-    if length < 0:
+    value = unfold(line[line.index(":") + 1 :])
+    if not _LENGTH.fullmatch(value):
         faults.append(BadSyntax("Bad Content-Length"))
         return b""
-    stop = start + length
+    stop = start + int(value)
     if stop > len(data):
         too_large = stream and stop - start > MAX_BODY
         faults.append(MessageTooLarge("Body too large") if too_large else BadSyntax("Body shorter than Content-Length"))
     return data[start:stop]
-
-
-def _long_length(line: str) -> int:
-    """The number of a line that has many blanks or folds."""
-    value = unfold(line[line.index(":") + 1 :])
-    return int(value) if _LENGTH.fullmatch(value) else -1
 
 
 def _is_method(text: str) -> bool:

@@ -102,8 +102,11 @@ class Call:
         """
         async with trio.open_nursery() as nursery:  # bounds every branch and every row awaited of this call
             self._nursery = nursery
-            for task in self._waiting:
-                nursery.start_soon(self._guarded, task)
+            if len(self._waiting) == 1:  # the usual call: one target needs no task beside this
+                await self._guarded(self._waiting[0])
+            else:
+                for task in self._waiting:
+                    nursery.start_soon(self._guarded, task)
         self._nursery = None
 
     def commit(self, decision: Commit) -> None:

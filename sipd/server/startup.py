@@ -36,7 +36,7 @@ from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.house import House
 from sipd.server.registration import Pins
-from sipd.store import Cache, Writer, first_start, locate, open_store
+from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.transaction import Transactions
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def first_words(users: list[tuple[str, str]], hop: Hop, url: DatabaseUrl) -> lis
     host = hop.host
     if host in ("0.0.0.0", "::"):
         host = next((name for name in local_hosts() if name[0].isdigit() and not name.startswith("127.")), "127.0.0.1")
-    tool = "sipdctl" if url.embedded else f"sipdctl -D {url.shown}"
+    tool = "sipdctl" if url.embedded or url.where == VARIABLE else f"sipdctl -D {url.shown}"
     lines = [
         "",
         "Two users were made; their passwords are shown this once:",

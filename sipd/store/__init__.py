@@ -4,7 +4,7 @@ from sipd.store.backends import BACKENDS, open_store
 from sipd.store.base import Refused, Snapshot, Store
 from sipd.store.cache import Cache, choose, domain_key
 from sipd.store.first_start import create, first_start
-from sipd.store.locate import locate, server_root
+from sipd.store.locate import VARIABLE, locate, server_root
 from sipd.store.memory import MemoryStore
 from sipd.store.secrets import random_password, user_row, with_password
 from sipd.store.sqlite import SqliteStore
@@ -13,6 +13,7 @@ from sipd.store.writer import Writer
 
 __all__ = [
     "BACKENDS",
+    "VARIABLE",
     "Cache",
     "DatabaseUrl",
     "MemoryStore",

@@ -211,6 +211,11 @@ class Cache:
             if self._meanwhile is None:  # it failed before that moment
                 self.lock.release()
 
+    async def catch_up(self) -> None:
+        """Load again if somebody else has changed the database. Raises StoreAway, SetupError."""
+        if self.stale or await self.store.changed_outside():
+            await self.reload()
+
     async def watch_outside(
         self, interval: float = POLL, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -222,8 +227,7 @@ class Cache:
         while True:
             await trio.sleep(interval)
             try:
-                if self.stale or await self.store.changed_outside():
-                    await self.reload()
+                await self.catch_up()
             except (StoreAway, SetupError) as error:
                 if not away:
                     self._log.event("db_reload_failed", text=error)

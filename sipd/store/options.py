@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 HINTS: Final = get_type_hints(Settings)
 WORDS: Final = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+WORDS_OF: Final = {
+    "digest_algorithms": {"SHA-256", "MD5"},
+    "debug": {"all", "sql", "net", "sdp", "misc"},
+}
+"""Settings that are a list of words, and the words there are."""
+
 BOUNDS: Final = {
     "min_expires": (0, 3600),
     "default_expires": (1, 2**31),
@@ -62,6 +68,11 @@ def _read(key: str, value: str) -> object:
         return _number(key, value, hint)
     if any(ord(letter) < 32 for letter in value):
         raise SetupError(f"{key} can't hold control characters")
+    if key in WORDS_OF:
+        known = WORDS_OF[key]
+        for word in value.split():
+            if word not in known:
+                raise SetupError(f"{key} can't hold {word!r}", f"It is words of: {', '.join(sorted(known))}")
     return value
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd import __version__
+from sipd.control.rpc import tell_server
 from sipd.control.verbs import Arguments, Refusal
 from sipd.errors import SetupError, StoreAway
 from sipd.store import locate, open_store
@@ -78,7 +79,9 @@ def run_verb(
         finally:
             await store.close()
 
-    return trio.run(work)
+    result = trio.run(work)
+    tell_server(url)
+    return result
 
 
 def read_file(name: str) -> bytes:

@@ -302,3 +302,11 @@ class TestAddsipuser:
 
     def test_the_help_says_that_p_can_be_seen(self, shell):
         assert "list of processes" in " ".join(shell("--help", tool="addsipuser").split())
+
+
+@pytest.mark.parametrize("setting", [
+    "listen=foo", "digest_algorithms=ROT13", "debug=nets", "script_operations=fly", "timer_c=10", "record_route=maybe",
+])  # fmt: skip
+def test_a_setting_that_no_server_could_use_is_refused(shell, setting):
+    said = shell("server", "set", setting, status=1)
+    assert setting.partition("=")[2] in said
