@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ANY_TAG: Final = re.compile(r";[ \t\r\n]*+tag[ \t\r\n]*+=", re.IGNORECASE | re.ASCII)
-_COPIED: Final = frozenset({"Via", "From", "To", "Call-ID", "CSeq", "Timestamp"})
+_ONCE: Final = frozenset({"From", "To", "Call-ID", "CSeq"})
+_COPIED: Final = _ONCE | {"Via"}
+_COPIED_TO_100: Final = _COPIED | {"Timestamp"}
 
 
 def response_to(
@@ -35,8 +37,9 @@ def response_to(
     """
     names: list[str] = []
     lines: list[str] = []
+    copied = _COPIED if status != 100 else _COPIED_TO_100
     for name, line in zip(request.names, request.lines, strict=True):
-        if name in _COPIED and (name == "Via" or name not in names) and (name != "Timestamp" or status == 100):
+        if name in copied and (name not in names or name not in _ONCE):
             if name == "To" and to_tag is not None and status > 100 and not _has_tag(request, line):
                 line = line.rstrip(" \t\r\n") + ";tag=" + no_line_break(to_tag)
             names.append(name)

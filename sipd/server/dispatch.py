@@ -91,15 +91,15 @@ class Dispatch:
     def _new_or_known(self, request: Request, flow: Flow) -> None:
         house = self._house
         transactions = house.transactions
+        source = flow.remote
+        stamp(request, source)  # first: without a branch cookie the whole Via tells a repetition (§17.2.3)
         known = transactions.server_for(request)
         if known is not None:
             if request.method != "ACK":
                 house.counters.retransmitted += 1
             transactions.receive_again(known, request)
             return
-        source = flow.remote
         flow = self._way_back(request, flow)
-        stamp(request, source)
         if request.method == "CANCEL":
             self._cancel(request, flow)
         else:

@@ -213,13 +213,15 @@ def furnish(
     cache: Cache,
     writer: Writer,
     network: Network,
-    now: Callable[[], float] = trio.current_time,
+    now: Callable[[], float] | None = None,
     wall: Callable[[], float] = time.time,
     resolver: Resolver | None = None,
 ) -> House:
     """A House from its equals; `serve` brings it to life."""
     settings = cache.settings
     seal = Seal(cache.secret_key)
+    if now is None:  # the clock itself, as trio.current_time() asks it each time: this is called a lot
+        now = trio.lowlevel.current_clock().current_time
     guard = Guard(NonceWindows(not_before=f"{int(wall()):08x}"))
     counters = Counters()
     house = House(

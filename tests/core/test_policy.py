@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipd.core.decision import Commit, NonceUsed, Proxy, Relay, Respond
-from sipd.core.policy import ADMIT, SEARCH, decide
+from sipd.core.policy import ADMIT, ONLY_FOR, SEARCH, decide
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax, SipError
 from sipd.message import Request, parse
@@ -163,3 +163,12 @@ def test_any_request_gets_a_decision_or_a_refusal(method, uri, from_, to, lines,
     status = outcome(first, made.tables)
     assert outcome(again, made.tables) == status
     assert isinstance(status, Respond | Proxy | Commit | Relay) or 400 <= status < 500
+
+
+@pytest.mark.parametrize("method", ["INVITE", "ACK", "BYE", "MESSAGE", "OPTIONS", "REGISTER", "CANCEL"])
+def test_a_step_that_is_passed_over_would_have_decided_nothing(method):
+    made = house()
+    inquiry = made.inquiry(register() if method == "REGISTER" else request(method))
+    for step, methods in ONLY_FOR.items():
+        if method not in methods:
+            assert step(inquiry, made.tables) is None, step.__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sipd.errors import BadSyntax
-from sipd.message import Request, Response, parse
+from sipd.message import Request, Response, parse, parse_address
 from tests.message.samples import BYE, INVITE, OK, REGISTER
 
 
@@ -122,3 +122,34 @@ def test_no_line_is_forged_by_what_is_built(text: str) -> None:
         Request.build("OPTIONS", text, [])
     with pytest.raises(ValueError, match="CR, LF or NUL"):
         Response.build(200, text, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<sip:a@example.com>;tag=x1",
+        '"Al <the> 1st" <sip:a@example.com>;tag=x1',
+        '"A" <sip:a@example.com>;tag=x-1.2',
+        "<sip:a@example.com>",
+        "sip:a@example.com;tag=x1",
+        "<sip:a@example.com>;p=1;tag=x1",
+        "<sip:a@example.com>;tag=x1;p=1",
+        "<sip:a@example.com>;TAG=x1",
+        '<sip:a@example.com>;p=">;tag=no";tag=x1',
+        "<sip:a@example.com>\r\n ;tag=x1",
+    ],
+)
+def test_a_party_read_in_a_hurry_is_the_one_read_whole(line: str) -> None:
+    for _ in range(2):  # the second time it is remembered
+        message = parse(INVITE.replace(b'"Alice" <sip:alice@example.com>;tag=9fxced76sl', line.encode()))
+        assert message.from_ == parse_address(message.first("From") or "")
+        assert message.from_tag == message.from_.tag
+
+
+@pytest.mark.parametrize(
+    "line", ["<sip:a@>;tag=x1", "<sip:a@x>;tag=x1;tag=x2", "a <sip:a@x;tag=x1", '"a" sip:a@x>;tag=x1']
+)
+def test_a_bad_party_is_bad_in_a_hurry_too(line: str) -> None:
+    message = parse(INVITE.replace(b'"Alice" <sip:alice@example.com>;tag=9fxced76sl', line.encode()))
+    with pytest.raises(BadSyntax):
+        _ = message.from_.tag

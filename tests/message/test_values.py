@@ -23,6 +23,7 @@ from sipd.message import (
     q_from_text,
     q_to_text,
 )
+from sipd.message.values import via_from_line
 from tests.message.test_uri import HOSTS, uris
 
 TOKENS = st.text(string.ascii_lowercase + string.digits + "-.!%*_+`'~", min_size=1, max_size=8)
@@ -196,3 +197,25 @@ def test_media_types_are_lower_case_without_parameters() -> None:
     for text in ("", "application", "a/b c", "/", "a/b,c/d"):
         with pytest.raises(BadSyntax):
             media_type(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "usual"),
+    [
+        ("Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport", True),
+        ("Via: SIP/2.0/TCP host.example.com;branch=z9hG4bKa", True),
+        ("Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport=5070", False),
+        ("Via: SIP/2.0/UDP [2001:db8::1];branch=z9hG4bKa", False),
+        ("Via: SIP/2.0/UDP 192.0.2.1:05060;branch=z9hG4bKa", False),
+        ("v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa", False),
+        ("Via: SIP/2.0/UDP 192.0.2.300;branch=z9hG4bKa", False),
+        ("Via: SIP/2.0/UDP 192.0.2.1:99999;branch=z9hG4bKa", False),
+        ("Via: SIP/2.0/XYZ 192.0.2.1;branch=z9hG4bKa", False),
+    ],
+)
+def test_a_usual_via_line_is_read_and_written_as_any_other(line: str, usual: bool) -> None:
+    via = via_from_line(line)
+    assert (via is not None) == usual
+    if via is not None:
+        assert via == parse_via(line[5:])
+        assert f"Via: {via}" == line

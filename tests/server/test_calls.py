@@ -281,3 +281,15 @@ async def test_an_exception_in_one_call_ends_that_call_alone(world, autojump_clo
     world.house.counters.faults = 0
     alice.send(alice.request("INVITE", BOB))
     await alice.status(200)
+
+
+async def test_a_retransmission_without_a_branch_cookie_is_known_again(world, autojump_clock):
+    """RFC 3261 §17.2.3: an old client's Via has no magic cookie; the whole of it is compared, as we stamped it."""
+    alice, bob = world.phone("alice"), world.phone("bob")
+    world.bind(f"bob@{DOMAIN}", bob)
+    invite = alice.request("INVITE", BOB, branch="old;rport")
+    for _ in range(3):
+        alice.send(invite)
+    await alice.status(180)
+    await trio.sleep(0.2)
+    assert len(bob.requests("INVITE")) == 1

@@ -84,6 +84,17 @@ async def test_an_invite_has_one_task_for_the_call_and_one_for_each_branch(world
     assert len(counter.names) == 1 + 3
 
 
+async def test_an_invite_with_one_target_has_one_task(world, autojump_clock):
+    alice, bob = world.phone("alice"), world.phone("bob")
+    world.bind(f"bob@{DOMAIN}", bob)
+    counter = Spawned()
+    trio.lowlevel.add_instrument(counter)
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(180)
+    trio.lowlevel.remove_instrument(counter)
+    assert len(counter.names) == 1
+
+
 async def test_register_gets_503_while_the_database_is_away_and_calls_go_on(world, autojump_clock, monkeypatch):
     alice, bob = world.phone("alice"), world.phone("bob", "answers")
     world.bind(f"bob@{DOMAIN}", bob)
