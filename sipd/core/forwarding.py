@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.routes import record_route_value
 from sipd.message import Draft, Response, Via, parse_address, split_list
+from sipd.seal import Seal  # noqa: TC001 - mypyc looks it up when the class is made
 
 if TYPE_CHECKING:
     from sipd.hop import Hop, Target
     from sipd.message import Request
-    from sipd.seal import Seal
 
 DIALOG_MAKERS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose request without a To tag may make a dialog: only there does Record-Route count (§16.6 step 4)."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sipd.message import Request  # noqa: TC001 - mypyc looks it up when the class is made, and Seal
+from sipd.seal import Seal  # noqa: TC001
+
 if TYPE_CHECKING:
     from sipd.core.decision import Mark
     from sipd.hop import Hop
-    from sipd.message import Request, Uri
-    from sipd.seal import Seal
+    from sipd.message import Uri
     from sipd.trace import Trace
 
 

@@ -35,7 +35,7 @@ CPL: Final = "application/cpl+xml"
 CPL_TYPES: Final = frozenset({CPL, "application/cpl-xml"})
 """The media types of a CPL script: RFC 3880 §14.3, and the one of the drafts before it."""
 
-ACCEPT_HEADERS: Final = (("Accept", CPL), ("Accept-Disposition", "script"))
+ACCEPT_HEADERS: Final[tuple[tuple[str, str], ...]] = (("Accept", CPL), ("Accept-Disposition", "script"))
 """What every answer to REGISTER and OPTIONS says that we take (draft, section 4.2)."""
 
 LARGEST_OVER_UDP: Final = 1300

@@ -86,8 +86,8 @@ def parse_params(text: str) -> Params:
         found = match(text, at)
         if found is None:
             raise BadSyntax("Bad parameter")
-        name, value = found.groups()
-        params.append((name.lower(), value))
+        key, said = found.groups()
+        params.append((key.lower(), said))
         at = found.end()
     return tuple(params)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sipd.core.location import contacts_of, target_set
 from sipd.core.response_context import preference
-from sipd.cpl import evaluate
+from sipd.cpl.evaluate import evaluate
 from sipd.errors import ServiceUnavailable
 from sipd.message import q_to_text
 from sipd.rows import AddScriptLog

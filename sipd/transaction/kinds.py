@@ -56,12 +56,11 @@ class ServerUser(Protocol):
 class Transaction(Generic[Payload]):
     """What both kinds have: a plan, a state in it, deadlines, and what would be sent again."""
 
-    __slots__ = ("ends_at", "flow", "interval", "kept", "key", "plan", "queued_at", "resend_at", "state", "table")
+    __slots__ = ("ends_at", "flow", "interval", "kept", "plan", "queued_at", "resend_at", "state", "table")
 
-    def __init__(self, table: Transactions, plan: Plan[Payload], key: Hashable, flow: Flow, kept: bytes) -> None:
+    def __init__(self, table: Transactions, plan: Plan[Payload], flow: Flow, kept: bytes) -> None:
         self.table = table
         self.plan = plan
-        self.key = key
         self.flow = flow
         self.kept = kept  # a client's request or ACK, a server's last response
         self.state: State = plan.first
@@ -122,9 +121,7 @@ class Transaction(Generic[Payload]):
 class ClientTransaction(Transaction[ClientPayload]):
     """A request we sent (§17.1). `user` is None once it has been told all, and for a CANCEL."""
 
-    __slots__ = ("__weakref__", "reason", "user")
-
-    key: tuple[str, str]
+    __slots__ = ("__weakref__", "key", "reason", "user")
 
     def __init__(
         self,
@@ -135,7 +132,8 @@ class ClientTransaction(Transaction[ClientPayload]):
         kept: bytes,
         user: ClientUser | None,
     ) -> None:
-        Transaction.__init__(self, table, plan, key, flow, kept)
+        Transaction.__init__(self, table, plan, flow, kept)
+        self.key = key
         self.user = user
         self.reason = ""  # value of a Reason header field for the CANCEL (RFC 3326)
 
@@ -153,12 +151,13 @@ class ClientTransaction(Transaction[ClientPayload]):
 class ServerTransaction(Transaction[ServerPayload]):
     """A request we received (§17.2). `user` may be set by whoever answers it."""
 
-    __slots__ = ("_request", "is_invite", "user")
+    __slots__ = ("_request", "is_invite", "key", "user")
 
     def __init__(
         self, table: Transactions, plan: Plan[ServerPayload], key: Hashable, flow: Flow, request: Request
     ) -> None:
-        Transaction.__init__(self, table, plan, key, flow, b"")
+        Transaction.__init__(self, table, plan, flow, b"")
+        self.key = key
         self._request: Request | None = request
         self.is_invite = request.method == "INVITE"
         self.user: ServerUser | None = None

@@ -35,6 +35,7 @@ def test_the_copy_gets_max_forwards_where_there_was_none():
     bare = request()
     at = bare.names.index("Max-Forwards")
     sent = parse(b"\r\n".join(line for n, line in enumerate(bytes(bare).split(b"\r\n")) if n != at + 1))
+    assert isinstance(sent, Request)
     assert parse(forwarded_copy(sent, passage())).max_forwards == 70
 
 
@@ -54,6 +55,7 @@ def test_the_copy_gets_max_forwards_where_there_was_none():
 )
 def test_the_top_via_says_where_the_request_came_from(via, stamped):
     sent = parse(bytes(request()).replace(b"192.0.2.10:5060;branch=z9hG4bKphone1", via.encode()))
+    assert isinstance(sent, Request)
     stamp(sent, SOURCE)
     assert sent.first("Via") == f"SIP/2.0/UDP {stamped}"
     assert sent.via == parse_via(f"SIP/2.0/UDP {stamped}"), "the typed value is that of the line"
