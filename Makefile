@@ -8,13 +8,17 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 DEBIAN_PACKAGES := sip-tester
 
-.PHONY: help run test check bench docs format lock clean
+.PHONY: help run compiled test check bench docs format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run  ## set up what is missing and run sipd in the foreground
 	@exec $(BIN)/sipd $(ARGS)
+
+compiled: $(VENV)/.run  ## compile the hot modules and install that form in place of the plain one
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --force-reinstall .
 
 test: $(VENV)/.dev tools  ## install what the tests need and run the whole suite
 	$(BIN)/python -m pytest $(ARGS)

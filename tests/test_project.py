@@ -48,6 +48,13 @@ def test_every_page_of_the_documentation_is_reached_from_the_index() -> None:
             assert f"\n{name}\n" in index, f"docs/index.md does not list {name}"
 
 
+def test_what_is_compiled_is_there() -> None:
+    hook = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    assert (REPOSITORY / hook["path"]).is_file()
+    assert hook["enable-by-default"] is False, "the plain install needs no compiler"
+    assert [module for module in hook["modules"] if not (REPOSITORY / module).is_file()] == []
+
+
 def test_changelog_has_a_section_for_what_is_new() -> None:
     heads = re.findall(r"^## (.+)$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert heads

@@ -22,6 +22,7 @@ import trio
 from sipd import __version__
 from sipd.core.inquiry import Context
 from sipd.errors import SetupError
+from sipd.form import COMPILED
 from sipd.guard import Guard, NonceWindows
 from sipd.log import LOG
 from sipd.metrics import Counters
@@ -289,7 +290,8 @@ def greet(opened: Opened, network: Flows) -> None:
     """Say what a new user wants to know: where we listen, how to log in, what to try."""
     say = opened.say
     where = " ".join(str(hop) for hop in network.listening)
-    say(f"sipd-{__version__} on {opened.url.shown} ({opened.url.where})")
+    form = ", compiled" if COMPILED else ""
+    say(f"sipd-{__version__}{form} on {opened.url.shown} ({opened.url.where})")
     say(f"listening on {where}")
     if opened.new_users:
         for line in first_words(opened.new_users, network.listening[0], opened.url):

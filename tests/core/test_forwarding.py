@@ -6,7 +6,7 @@ import pytest
 
 from sipd.core.forwarding import EDITS, Passage, forwarded_copy, returned_copy, stamp
 from sipd.hop import Hop, Target
-from sipd.message import Draft, Response, parse, parse_uri, parse_via, response_to
+from sipd.message import Draft, Request, Response, parse, parse_uri, parse_via, response_to
 from tests.core.tables import SEAL, request
 
 SOURCE = Hop("UDP", "192.0.2.99", 5070)
