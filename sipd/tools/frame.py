@@ -28,6 +28,9 @@ REFUSED: Final = 1
 COULD_NOT: Final = 2
 INTERRUPTED: Final = 130
 
+CLOSING: Final = 2.0
+"""Seconds that closing the database may take."""
+
 
 def guarded(name: str, work: Callable[[], int]) -> int:
     """The exit status of `work`; what goes wrong becomes one line on standard error.
@@ -77,7 +80,8 @@ def run_verb(
                 await store.open()
             return await verb.run(store, Arguments(values))
         finally:
-            await store.close()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
+                await store.close()
 
     result = trio.run(work)
     tell_server(url)

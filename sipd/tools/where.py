@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -23,6 +23,10 @@ def database_of(options: argparse.Namespace) -> DatabaseUrl:
     return locate(options.database, options.database_file, os.environ, Path.cwd(), root=root)
 
 
+CLOSING: Final = 2.0
+"""Seconds that closing the database may take."""
+
+
 def rows_of(url: DatabaseUrl) -> Snapshot:
     """Every row of it. Raises SetupError where there is none that a tool can open."""
     if url.scheme == "memory":
@@ -34,7 +38,8 @@ def rows_of(url: DatabaseUrl) -> Snapshot:
             await store.open()
             return await store.load_all()
         finally:
-            await store.close()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
+                await store.close()
 
     return trio.run(load)
 
