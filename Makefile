@@ -42,7 +42,7 @@ docs: $(VENV)/.dev  ## the documentation as HTML in docs/_build
 	$(BIN)/python -m docs.reference
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-lock: $(VENV)/.dev  ## write the versions in use to the lock file
+lock: $(VENV)/.dev  ## write the versions in use to the lock file: with the oldest Python that must work
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools > $(CONSTRAINTS)
 
 clean:  ## remove what was made
