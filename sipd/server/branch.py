@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sipd.hop import Hop, Target
     from sipd.message import Response, Uri
     from sipd.server.house import House
-    from sipd.server.node import CallView, Parent
+    from sipd.server.node import CallView, Node, Parent
     from sipd.transaction import ClientTransaction, Handle, ServerTransaction
 
 
@@ -222,10 +222,24 @@ class Branch:
         if self._ended is not None:
             self._ended.set()
 
-    def release(self, late: LateAnswers) -> None:
-        """The call is over: leave only a thin link for late 2xx."""
+    def link(self, late: LateAnswers) -> None:
+        """The call is over: a 2xx that comes late goes this way."""
         if self._client is not None and self._client.user is not None:
             self._client.user = late
+
+    def release(self) -> None:
+        """Let go of the parent; nobody will be told anything any more."""
+        self._parent = NOBODY
+
+
+class _Nobody:
+    """The parent of a branch whose call is over."""
+
+    def receive(self, child: Node, response: Response) -> None:
+        """Nothing is left to be done."""
+
+
+NOBODY: Final = _Nobody()
 
 
 class LateAnswers:

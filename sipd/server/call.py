@@ -70,7 +70,7 @@ class Call:
         self._branches: list[Branch] = []
         self._root: Node | None = None
         self._nursery: trio.Nursery | None = None
-        self._waiting: list[Callable[[], Awaitable[None]]] = []
+        self._waiting: list[Callable[[], Awaitable[None]]] | None = []  # for the nursery to come
         self._loop_mark = ""
         server.user = self
 
@@ -102,10 +102,11 @@ class Call:
         """
         async with trio.open_nursery() as nursery:  # bounds every branch and every row awaited of this call
             self._nursery = nursery
-            if len(self._waiting) == 1:  # the usual call: one target needs no task beside this
-                await self._guarded(self._waiting[0])
+            waiting, self._waiting = self._waiting or [], None
+            if len(waiting) == 1:  # the usual call: one target needs no task beside this
+                await self._guarded(waiting[0])
             else:
-                for task in self._waiting:
+                for task in waiting:
                     nursery.start_soon(self._guarded, task)
         self._nursery = None
 
@@ -119,7 +120,7 @@ class Call:
         """Run a task that lives no longer than the call."""
         if self._nursery is not None:
             self._nursery.start_soon(self._guarded, task)
-        elif self.supervised:
+        elif self.supervised and self._waiting is not None:
             self._waiting.append(task)  # before the nursery: `begin` starts it with these
         else:
             self.house.start_task(lambda: self._guarded(task))
@@ -221,11 +222,14 @@ class Call:
         self._release()
 
     def _release(self) -> None:
+        """Leave no cycle behind: what is not needed goes at once, and the collector finds nothing."""
         self.server.user = None
         house = self.house
         if self.request.method == "INVITE":
             late = LateAnswers(house, self.server)
             for branch in self._branches:
-                branch.release(late)
+                branch.link(late)
         self._branches.clear()
-        self._root = None
+        if self._root is not None:
+            self._root.release()
+            self._root = None

@@ -86,6 +86,12 @@ class Fork:
             child.cancel()
         self._act(None, self._context.no_more())
 
+    def release(self) -> None:
+        """Let go of the children."""
+        for child in self._children:
+            child.release()
+        self._children.clear()
+
     def receive(self, child: Node, response: Response) -> None:
         """A response of one child; decides what goes up."""
         if self._recurse and 300 <= response.status < 400 and self._follow(child, response):

@@ -32,6 +32,9 @@ class Node(Protocol):
     def cancel(self) -> None:
         """End soon: nothing new is started, what rings is cancelled."""
 
+    def release(self) -> None:
+        """The call is over: let go of parents and children, so that nothing waits for the collector."""
+
 
 class Parent(Protocol):
     """Who hears of a node's responses, already without our Via."""

@@ -88,6 +88,7 @@ class CplRun:
         "_best",
         "_call",
         "_decision",
+        "_detached",
         "_fork",
         "_logs",
         "_over",
@@ -106,6 +107,7 @@ class CplRun:
             decision.program, facts_of(search.inquiry, decision), call.trace
         )
         self._fork: Fork | None = None
+        self._detached: list[Fork] = []  # done with; only a late 2xx of theirs still counts
         self._timer: Handle | None = None
         self._best: Response | None = None
         self._recurse = True
@@ -125,6 +127,15 @@ class CplRun:
             self._fork.cancel()
         elif self.final is None:
             self._up(local_response(self._call.house.seal, self._call.request, 487))
+
+    def release(self) -> None:
+        """Let go of the fork, and of those whose time was over."""
+        for fork in self._detached:
+            fork.release()
+        self._detached.clear()
+        if self._fork is not None:
+            self._fork.release()
+            self._fork = None
 
     def receive(self, child: Node, response: Response) -> None:
         """A response of a fork: 1xx and 2xx go up, another final is an outcome for the script."""
@@ -173,7 +184,9 @@ class CplRun:
                     result = None
 
     def _resume(self, result: ProxyResult) -> None:
-        self._fork = None
+        if self._fork is not None:
+            self._detached.append(self._fork)
+            self._fork = None
         self._disarm()
         self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
         self._advance(result)
@@ -220,6 +233,7 @@ class CplRun:
         fork, self._fork = self._fork, None
         if fork is None or self._over:
             return
+        self._detached.append(fork)
         self._remember(local_response(self._call.house.seal, self._call.request, 408))
         fork.cancel()  # detached: the script goes on while its phones are still being cancelled
         if not self._over:

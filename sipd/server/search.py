@@ -108,6 +108,12 @@ class Search:
         elif self.final is None:
             self.end(local_response(self._call.house.seal, self._call.request, 487))
 
+    def release(self) -> None:
+        """Let go of the child."""
+        if self._child is not None:
+            self._child.release()
+            self._child = None
+
     def receive(self, child: Node, response: Response) -> None:
         """Whatever the child says goes up; its final is this search's."""
         if response.status >= 200 and self.final is None:

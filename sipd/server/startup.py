@@ -252,13 +252,14 @@ def _no_nursery(task: Callable[[], Awaitable[None]]) -> None:
 
 
 def settle_memory() -> None:
-    """What is loaded stays: the collector need not look at it again, and rarely at the rest.
+    """What is loaded stays: the collector need not look at it, and at the rest only in small pieces.
 
-    Calls break their own cycles when they end, so collecting is for accidents.
+    Calls leave no cycles (a test counts them), so collecting is for accidents;
+    and a look at many objects at once would hold up every call.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(5_000, 1_000, 1_000)
 
 
 async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import trio
 
@@ -128,3 +130,39 @@ async def test_what_breaks_before_a_call_is_answered_500_and_breaks_nothing_else
     world.house.counters.faults = 0
     alice.send(alice.request("INVITE", BOB))
     await alice.until(lambda: 200 in alice.statuses())
+
+
+async def test_calls_leave_nothing_for_the_garbage_collector(world, autojump_clock):
+    """A collection over many objects would hold up every call: what ends must be gone at once."""
+    alice, bob, busy = world.phone("alice"), world.phone("bob", "answers"), world.phone("busy", "486")
+    world.bind(f"bob@{DOMAIN}", busy)
+    world.bind(f"bob@{DOMAIN}", bob, 500)
+    world.script(
+        f"alice@{DOMAIN}",
+        '<cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming><lookup source="registration"><success>'
+        '<proxy timeout="5"/></success></lookup></incoming></cpl>',
+    )
+    world.bind(f"alice@{DOMAIN}", world.phone("desk", "rings"))
+
+    async def calls() -> None:
+        alice.send(alice.request("INVITE", BOB))  # a fork
+        await alice.until(lambda: 200 in alice.statuses())
+        bob.send(bob.request("INVITE", f"sip:alice@{DOMAIN}", from_uri=BOB))  # a script, rung in vain
+        await bob.until(lambda: any(status >= 400 for status in bob.statuses()))
+        alice.seen.clear()
+        bob.seen.clear()
+        await trio.sleep(70)
+
+    await calls()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await calls()
+        gc.collect()
+        left = {type(thing).__qualname__ for thing in gc.garbage if type(thing).__module__.startswith("sipd.server")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == set()
