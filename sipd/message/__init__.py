@@ -7,8 +7,9 @@ from sipd.message.compose import Draft, response_to
 from sipd.message.framing import PING, Framer
 from sipd.message.grammar import Params, find_param, is_ipv6, quote, split_list, unquote, write_params
 from sipd.message.headers import canonical_name
-from sipd.message.message import Message, Request, Response, read_parties
+from sipd.message.message import Message, Request, Response
 from sipd.message.parse import parse
+from sipd.message.readers import read_parties
 from sipd.message.status import STATUS
 from sipd.message.uri import Uri, host_key, parse_uri, sip_uri
 from sipd.message.values import (

@@ -14,7 +14,8 @@ from typing import Final
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
 from sipd.message.headers import CANONICAL, SINGLE, canonical_name
-from sipd.message.message import SHORT_LINE, Request, Response, read_ahead, read_ahead_request
+from sipd.message.message import Request, Response
+from sipd.message.readers import SHORT_LINE, read_ahead, read_ahead_request
 from sipd.message.status import STATUS
 from sipd.message.values import METHODS, number_from_line
 
