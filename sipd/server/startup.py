@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import socket
+import sys
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -306,7 +308,7 @@ def first_words(users: list[tuple[str, str]], hop: Hop, url: DatabaseUrl) -> lis
     host = hop.host
     if host in ("0.0.0.0", "::"):
         host = next((name for name in local_hosts() if name[0].isdigit() and not name.startswith("127.")), "127.0.0.1")
-    tool = "sipdctl" if url.embedded or url.where == VARIABLE else f"sipdctl -D {url.shown}"
+    tool = tool_command() if url.embedded or url.where == VARIABLE else f"{tool_command()} -D {url.shown}"
     lines = [
         "",
         "Two users were made; their passwords are shown this once:",
@@ -323,7 +325,7 @@ def first_words(users: list[tuple[str, str]], hop: Hop, url: DatabaseUrl) -> lis
         *lines,
         "Try next:",
         *(
-            f"    {f'{tool} {words}':<56} {what}"
+            f"    {f'{tool} {words}':<60} {what}"
             for words, what in (
                 (f"call {alice} {bob}", "a test call, with its ladder"),
                 (f"user add carol@{domain}", "a third user"),
@@ -332,6 +334,14 @@ def first_words(users: list[tuple[str, str]], hop: Hop, url: DatabaseUrl) -> lis
         ),
         "",
     ]
+
+
+def tool_command() -> str:
+    """How to call sipdctl from here: by its name, or where our own program lies when that is not on the path."""
+    beside = Path(sys.argv[0]).with_name("sipdctl")
+    if shutil.which("sipdctl") or not beside.is_file():
+        return "sipdctl"
+    return os.path.relpath(beside)
 
 
 async def signals(house: House, opened: Opened) -> None:
