@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -105,6 +106,19 @@ class Branch:
 
     def response(self, client: ClientTransaction, response: Response) -> None:
         """A response came for an attempt of ours."""
+        self._call.guarded(partial(self._heard, client, response))
+
+    def timed_out(self, client: ClientTransaction) -> None:
+        """No answer from that hop."""
+        self._call.guarded(partial(self._next_or_end, client, 408, ""))
+
+    def transport_failed(self, client: ClientTransaction) -> None:
+        """That hop could not be reached: as a 503 from it (§16.9), which upstream is a 500."""
+        self._call.guarded(partial(self._next_or_end, client, 500, "Next Hop Unreachable"))
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _heard(self, client: ClientTransaction, response: Response) -> None:
         status = response.status
         if status < 200:
             if self.final is None and client is self._client:
@@ -115,17 +129,13 @@ class Branch:
         elif status != 503 or self.cancelled or not self._try_next(500):
             self._finish(self._read(response))
 
-    def timed_out(self, client: ClientTransaction) -> None:
-        """No answer from that hop."""
-        if client is self._client and self.final is None and (self.cancelled or not self._try_next(408)):
-            self._finish(self._local(487 if self.cancelled and not self._rang_out else 408))
-
-    def transport_failed(self, client: ClientTransaction) -> None:
-        """That hop could not be reached: as a 503 from it (§16.9), which upstream is a 500."""
-        if client is self._client and self.final is None and (self.cancelled or not self._try_next(500)):
-            self._finish(self._local(500, "Next Hop Unreachable"))
-
-    # --- inside ------------------------------------------------------------------------------
+    def _next_or_end(self, client: ClientTransaction, status: int, reason: str) -> None:
+        if client is not self._client or self.final is not None:
+            return
+        if self.cancelled and not self._rang_out:
+            self._finish(self._local(487))
+        elif self.cancelled or not self._try_next(status):
+            self._finish(self._local(status, reason))
 
     def _provisional(self, status: int, response: Response) -> None:
         if self._call.request.method == "INVITE" and not self.cancelled:
@@ -133,7 +143,7 @@ class Branch:
             now = house.now()
             self._ringing_until = now + house.tables.settings.timer_c
             if self._timer is None:
-                self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._timer_c, now)
+                self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._guarded_c, now)
         if status > 100:
             self._parent.receive(self, returned_copy(response))
 
@@ -200,11 +210,14 @@ class Branch:
             self._timer.cancel()
             self._timer = None
 
+    def _guarded_c(self) -> None:
+        self._call.guarded(self._timer_c)
+
     def _timer_c(self) -> None:
         self._timer = None
         house = self._call.house
         if self._ringing_until - house.now() > 0.001:
-            self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._timer_c)
+            self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._guarded_c)
         else:
             self._call.trace.append(Step("branch", self.target.uri.text, "rang too long: cancelled"))
             self._rang_out = True

@@ -68,13 +68,7 @@ class Dispatch:
         if client is None:  # a stray one is never passed on without state (T112, T114)
             house.counters.dropped += 1
             return
-        try:
-            house.transactions.receive_response(client, response)
-        except Exception as fault:
-            report("response", fault, house.counters, house.log)
-            fail = getattr(client.user, "fail", None)
-            if fail is not None:
-                fail()
+        house.transactions.receive_response(client, response)
 
     # --- requests ----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sipd.core.location import contacts_of, groups
@@ -132,7 +133,7 @@ class Fork:
         self._disarm()
         if self._groups and self._stagger is not None:
             when = call.house.now() + self._stagger
-            self._timer = call.house.transactions.deadlines.call_at(when, self._stagger_over)
+            self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._stagger_over))
         self._ring(group)
 
     def _ring(self, targets: Sequence[Target], instead_of: Node | None = None) -> None:

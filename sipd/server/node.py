@@ -61,6 +61,9 @@ class CallView(Protocol):
     def branch_id(self) -> str:
         """A fresh branch parameter for one attempt (§16.6 step 8)."""
 
+    def guarded(self, function: Callable[[], None]) -> None:
+        """Call it; when it breaks this call ends with a 500, and no other hears of it."""
+
     def commit(self, decision: Commit) -> None:
         """Make changes durable and answer then: the end of a call that had to wait for a row."""
 

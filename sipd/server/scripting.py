@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from sipd.core.location import contacts_of, target_set
@@ -225,7 +226,7 @@ class CplRun:
         self._recurse = effect.recurse
         if effect.timeout is not None:
             when = call.house.now() + effect.timeout
-            self._timer = call.house.transactions.deadlines.call_at(when, self._time_over)
+            self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
 
     def _time_over(self) -> None:

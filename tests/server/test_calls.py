@@ -293,3 +293,33 @@ async def test_a_retransmission_without_a_branch_cookie_is_known_again(world, au
     await alice.status(180)
     await trio.sleep(0.2)
     assert len(bob.requests("INVITE")) == 1
+
+
+async def test_what_breaks_on_a_response_ends_that_call_with_500_and_leaves_nothing(world, autojump_clock, monkeypatch):
+    from sipd.core.response_context import ResponseContext
+
+    alice, bob = world.phone("alice"), world.phone("bob")
+    world.bind(f"bob@{DOMAIN}", bob)
+    with monkeypatch.context() as patch:
+        patch.setattr(ResponseContext, "receive", lambda *given: 1 / 0)
+        alice.send(alice.request("INVITE", BOB))
+        await alice.status(500)
+    assert world.house.counters.faults == 1
+    world.house.counters.faults = 0
+    await bob.until(lambda: bool(bob.requests("CANCEL")))
+    await trio.sleep(70)
+    assert (world.house.transactions.servers, world.house.transactions.clients) == (0, 0)
+
+
+async def test_what_breaks_on_a_timer_ends_that_call_with_500(world, autojump_clock, monkeypatch):
+    from sipd.server.fork import Fork
+
+    alice = world.phone("alice")
+    world.bind(f"bob@{DOMAIN}", world.phone("desk"), 1000)
+    world.bind(f"bob@{DOMAIN}", world.phone("mobile"), 500)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fork, "_stagger_over", lambda self: 1 / 0)
+        alice.send(alice.request("INVITE", BOB))
+        await alice.status(500)
+    assert world.house.counters.faults == 1
+    world.house.counters.faults = 0
