@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Commit, Relay, Respond
@@ -19,8 +21,8 @@ from sipd.trace import Step
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
-    from sipd.hop import Flow, Hop
-    from sipd.message import Request
+    from sipd.hop import Flow, Hop, Target
+    from sipd.message import Request, Uri
     from sipd.server.house import House
     from sipd.trace import Trace
     from sipd.transaction import ServerTransaction
@@ -212,14 +214,27 @@ class Dispatch:
         if not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a challenge of ours
         routes = request.routes
-        hops = house.resolver.now(routes[0].uri if routes else target.uri)
-        if not hops:
-            house.counters.dropped += 1
-            return
-        out = house.network.to(hops[0], flow)
+        way = routes[0].uri if routes else target.uri
+        hops = house.resolver.now(way)
+        if hops:
+            self._send_on(request, flow, target, hops[0])
+        else:
+            house.start_task(partial(self._find_and_send_on, request, flow, target, way))
+
+    async def _find_and_send_on(self, request: Request, flow: Flow, target: Target, way: Uri) -> None:
+        """The rare ACK whose way takes a look at DNS: the task of one request, which bounds it."""
+        try:
+            hops = await self._house.resolver.find(way)
+            self._send_on(request, flow, target, hops[0])
+        except SipError:  # nowhere to send it, and nobody to tell
+            self._house.counters.dropped += 1
+
+    def _send_on(self, request: Request, flow: Flow, target: Target, hop: Hop) -> None:
+        house = self._house
+        out = house.network.to(hop, flow)
         branch = COOKIE + house.seal.mark("relay", request.via.branch or "", request.call_id)
         passage = Passage(
-            target, branch, out.sent_by, hops[0].transport, flow.sent_by, flow.remote.transport, False, house.seal
+            target, branch, out.sent_by, hop.transport, flow.sent_by, flow.remote.transport, False, house.seal
         )
         house.counters.relayed += 1
         out.send(forwarded_copy(request, passage))
@@ -252,6 +267,8 @@ class Dispatch:
             return
         try:
             stamp(fault.request, flow.remote)
+            with suppress(BadSyntax):  # a Via that can't be read whole says no port: back to where it came from
+                flow = self._way_back(fault.request, flow)
             flow.send(bytes(refusal(house.seal, fault.request, fault)))
         except (SipError, ValueError):
             house.counters.dropped += 1

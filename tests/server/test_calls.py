@@ -323,3 +323,24 @@ async def test_what_breaks_on_a_timer_ends_that_call_with_500(world, autojump_cl
         await alice.status(500)
     assert world.house.counters.faults == 1
     world.house.counters.faults = 0
+
+
+async def test_the_ack_of_a_2xx_finds_its_way_by_name_too(world, autojump_clock):
+    alice, bob = world.phone("alice"), world.phone("bob", "rings")
+    world.bind(f"bob@{DOMAIN}", bob)
+    world.resolver.found["desk.bob.example"] = bob.hop
+    invite = alice.request("INVITE", BOB)
+    alice.send(invite)
+    await alice.status(180)
+    bob.reply(*bob._invite, 200, (("Contact", "<sip:bob@desk.bob.example>"),))
+    alice.ack(invite, await alice.status(200))
+    await bob.until(lambda: bool(bob.requests("ACK")), 5)
+
+
+async def test_a_call_by_name_waits_for_dns_in_its_own_task(world, autojump_clock):
+    alice, far = world.phone("alice"), world.phone("far", "answers")
+    world.resolver.found["far.example"] = far.hop
+    alice.send(alice.request("INVITE", "sip:x@far.example"))
+    await alice.status(200)
+    alice.send(alice.request("INVITE", "sip:x@nowhere.example"))
+    await alice.status(500)
