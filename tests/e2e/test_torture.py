@@ -48,6 +48,12 @@ def tcp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from running(tmp_path_factory.mktemp("tcp"))
 
 
+@pytest.fixture(scope="module")
+def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A third for what comes byte by byte, for the same reason."""
+    yield from running(tmp_path_factory.mktemp("slow"))
+
+
 def ping(server: Server) -> None:
     """The server answers; so it has dealt with what came before."""
     with wire.Asker(server.port) as asker:
@@ -111,16 +117,36 @@ def test_datagram(udp_server, row):
             ping(udp_server)
 
 
-@pytest.mark.parametrize("row", TORTURE, ids=names)
-def test_stream(tcp_server, row):
+def over_stream(server: Server, row: Torture, send: Callable[[socket.socket, bytes], None]) -> None:
+    """The message over a connection, sent in that way: the answer that is asked for, and the server lives on."""
     expected = row.answers if row.over_stream is None else row.over_stream
-    with socket.create_connection((HERE, tcp_server.port), timeout=5) as phone:
-        phone.sendall(own(row))
+    with socket.create_connection((HERE, server.port), timeout=5) as phone:
+        send(phone, own(row))
         if expected in (DROP, WAIT):
-            ping(tcp_server)
+            ping(server)
             status, heard = final(from_socket(phone, wait=0.0))
             assert heard == b"", f"§{row.section}: nothing may come back, not even {status}"
         else:
             status, heard = final(from_socket(phone, wait=8.0))
             assert status in expected, f"§{row.section} {row.note}: {status}\n{heard!r}"
-    ping(tcp_server)
+    ping(server)
+
+
+def byte_by_byte(phone: socket.socket, data: bytes) -> None:
+    """Each byte in a segment of its own: the server sees every prefix, and every split is among what it reads."""
+    phone.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(len(data)):
+        try:
+            phone.send(data[at : at + 1])
+        except OSError:  # refused and closed before the end: the answer is there
+            return
+
+
+@pytest.mark.parametrize("row", TORTURE, ids=names)
+def test_stream(tcp_server, row):
+    over_stream(tcp_server, row, lambda phone, data: phone.sendall(data))
+
+
+@pytest.mark.parametrize("row", TORTURE, ids=names)
+def test_stream_byte_by_byte(slow_server, row):
+    over_stream(slow_server, row, byte_by_byte)
