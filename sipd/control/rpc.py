@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Awaitable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -22,18 +23,15 @@ import trio
 from sipd.errors import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from sipd.server.house import House
     from sipd.store import DatabaseUrl
 
-    Verb = Callable[[House, dict[str, object]], object]
+    Verb = Callable[[House, dict[str, object]], object]  # an awaitable, where it has to wait for its answer
 
 LONGEST: Final = 65536
 """Bytes of one request line."""
-
-REFRESH: Final = b'{"verb": "refresh"}'
-"""The one request that has to wait for the database."""
 
 PATIENCE: Final = 10.0
 """Seconds one exchange may take."""
@@ -87,31 +85,29 @@ def listening(house: House, arguments: dict[str, object]) -> object:
     return [str(hop) for hop in house.network.listening]
 
 
-def refreshed(house: House, arguments: dict[str, object]) -> object:
-    """What the database says is in effect; `serve_control` has seen to it."""
-    return True
-
-
-async def refresh(house: House) -> None:
+async def refresh(house: House, arguments: dict[str, object]) -> object:
     """Take over at once what another program has changed in the database."""
     await house.tables.catch_up()
+    return True
 
 
 VERBS: Final[dict[str, Verb]] = {
     "explain": explain,
     "listening": listening,
-    "refresh": refreshed,
+    "refresh": refresh,
     "stats": stats,
 }
 """What can be asked."""
 
 
-def reply_to(house: House, line: bytes) -> bytes:
+async def reply_to(house: House, line: bytes) -> bytes:
     """The answer to one request line; an error is an answer too."""
     try:
         asked = json.loads(line)
-        verb = VERBS[asked["verb"]]
-        said: dict[str, object] = {"result": verb(house, asked)}
+        result = VERBS[asked["verb"]](house, asked)
+        if isinstance(result, Awaitable):
+            result = await result
+        said: dict[str, object] = {"result": result}
     except Exception as fault:  # the door: what breaks here must not end the server
         said = {"error": f"not understood: {type(fault).__name__}"}
     return json.dumps(said).encode() + b"\n"
@@ -158,10 +154,8 @@ async def serve_control(house: House, listener: socket.socket, path: Path) -> No
             with trio.move_on_after(PATIENCE):  # bounds one exchange
                 try:
                     line = await _line_from(stream)
-                    if line.strip() == REFRESH:
-                        await refresh(house)
                     if line:
-                        await stream.send_all(reply_to(house, line))
+                        await stream.send_all(await reply_to(house, line))
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return  # who asked is gone
 

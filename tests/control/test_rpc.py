@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from sipd.control.rpc import LONGEST, ask, control_path_of, control_service, reply_to, runtime_directory
-from sipd.errors import SetupError
-from sipd.store import parse_url
+from sipd.errors import SetupError, StoreAway
+from sipd.store import Cache, parse_url
 from tests.server.phones import open_world
 
 if TYPE_CHECKING:
@@ -84,7 +84,20 @@ async def test_a_line_that_does_not_end_is_not_read_on(tmp_path):
 
 
 async def test_an_answer_that_breaks_is_an_error_and_no_end():
-    assert "error" in json.loads(reply_to(None, b'{"verb": "stats"}\n'))  # type: ignore[arg-type]  # on purpose
+    assert "error" in json.loads(await reply_to(None, b'{"verb": "stats"}\n'))  # type: ignore[arg-type]  # on purpose
+
+
+async def test_a_database_that_is_away_is_said_and_does_not_end_the_server(tmp_path, monkeypatch):
+    async def away(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StoreAway("the disk is gone")
+
+    async with served(tmp_path) as path:
+        assert await asked(path, "refresh") is True
+        monkeypatch.setattr(Cache, "catch_up", away)
+        with pytest.raises(SetupError, match="the server says"):
+            await asked(path, "refresh")
+        assert await asked(path, "listening"), "it still serves"
 
 
 def test_nobody_there(tmp_path):
