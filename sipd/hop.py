@@ -20,10 +20,15 @@ class Hop(NamedTuple):
     transport: str  # "UDP", "TCP", ... as written in Via
     host: str
     port: int
+    name: str = ""  # the domain that its certificate must prove (RFC 5922 §4); empty: none is asked for
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.transport.lower()}:{host}:{self.port}"
+        return f"{self.transport.lower()}:{self.place}"
+
+    @property
+    def place(self) -> str:
+        """`host:port`, IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def from_text(cls, text: str) -> Hop:
@@ -33,6 +38,26 @@ class Hop(NamedTuple):
         if not transport or not host or not port.isascii() or not port.isdigit():
             raise ValueError(f"not transport:host:port: {text!r}")
         return cls(transport.upper(), host.strip("[]"), int(port))
+
+
+class Way(NamedTuple):
+    """Which flow it is, in words that outlive it: the far end, and the socket of ours (RFC 5626 §3.1).
+
+    `str` and `from_text` are what a binding keeps of it.
+    """
+
+    remote: Hop
+    near: Hop | None = None  # our listener's; None: any of ours will do
+
+    def __str__(self) -> str:
+        return str(self.remote) if self.near is None else f"{self.remote}|{self.near.place}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Way:
+        """The Way that `str(way)` wrote. Raises ValueError for anything else."""
+        remote, bar, near = text.partition("|")
+        hop = Hop.from_text(remote)
+        return cls(hop, Hop.from_text(f"{hop.transport}:{near}") if bar else None)
 
 
 class Flow(Protocol):
@@ -45,6 +70,14 @@ class Flow(Protocol):
     @property
     def remote(self) -> Hop:
         """The far end."""
+
+    @property
+    def near(self) -> Hop:
+        """The listener of ours that it belongs to, with the address that is bound to."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the far end's verified certificate says it is, lower case (RFC 5922 §7.1); none without one."""
 
     @property
     def sent_by(self) -> str:

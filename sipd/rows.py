@@ -40,11 +40,12 @@ class Binding(NamedTuple):
     cseq: int = 0
     action: Action = "proxy"
     path: tuple[str, ...] = ()
-    received: str = ""  # str(Hop) of the REGISTER's source; empty: route by the URI
+    received: str = ""  # str(Way) of the flow the REGISTER came over; empty: route by the URI
     user_agent: str = ""
     instance: str = ""  # +sip.instance (RFC 5626), without quotes
     reg_id: int = 0  # 0: none
     params: str = ""  # further Contact parameters, given back in the 200 (`;methods="…"`)
+    key: str = ""  # keeps bindings with the same URI apart, such as two flows of one phone; at most 16 ASCII characters
 
 
 class Script(NamedTuple):
@@ -72,7 +73,7 @@ class Settings(NamedTuple):
     digest_algorithms: str = "SHA-256 MD5"  # most preferred first (RFC 8760)
     digest_uri_check: Literal["host", "strict", "off"] = "host"
     nonce_life: int = 300  # seconds
-    mode: Literal["proxy", "redirect"] = "proxy"
+    mode: Literal["proxy", "redirect", "stateless"] = "proxy"
     record_route: bool = True
     unknown_callee: Literal["hide", "404"] = "404"
     default_expires: int = 3600
@@ -85,10 +86,32 @@ class Settings(NamedTuple):
     max_transactions: int = 20000
     traces: int = 1000  # calls kept for explain
     script_operations: str = "all"  # CPL operations allowed: all, or names (RFC 3880 §13)
+    recurse: bool = False  # follow the contacts of a 3xx instead of passing it on (§16.7 step 4)
+    max_breadth: int = 60  # branches of a request at once (RFC 5393 §5.3.3)
+    honour_maddr: bool = False  # send responses to the maddr of a Via (§18.2.2)
+    service_route: str = ""  # URIs a registered phone shall route its requests by (RFC 3608); empty: none
+    flow_timer: int = 0  # seconds within which outbound phones shall show signs of life (RFC 5626 §4.4); 0: unsaid
+    enum: str = ""  # domain in which numbers are looked up (RFC 6116); empty: they are not
+    tls_certificate: str = ""  # PEM files, space-separated; empty: a certificate made by ourselves
+    tls_key: str = ""  # PEM files of their keys, in the same order; empty: the keys are in those files
+    tls_ca: str = ""  # PEM file of the authorities we trust; empty: the system's
+    tls_client: Literal["never", "requested", "required"] = "never"  # whether a client shows a certificate
+    websocket_origins: str = ""  # pages that may connect, as `https://host`, space-separated; empty: any
+    max_connections: int = 10000
+    max_connections_per_source: int = 100
+    max_request_rate: int = 2000  # requests a second from one address that proved nothing; 0: any number
+
+
+class Peer(NamedTuple):
+    """A server that is trusted: a gateway, a PBX, another proxy (RFC 3325 §2.2)."""
+
+    name: str  # for people
+    match: str  # an address, a network as `192.0.2.0/24`, or `cert:` and a name its certificate proves
+    gateway_class: str = ""
 
 
 class PutBinding(NamedTuple):
-    """Store this binding; one with the same address-of-record and URI is replaced."""
+    """Store this binding; one with the same address-of-record, URI and key is replaced."""
 
     binding: Binding
 
@@ -98,6 +121,7 @@ class DropBinding(NamedTuple):
 
     aor: str
     uri: str
+    key: str = ""
 
 
 class PutScript(NamedTuple):
@@ -152,6 +176,18 @@ class DropDelegate(NamedTuple):
     delegate: str
 
 
+class PutPeer(NamedTuple):
+    """Trust this server, or change what is kept of the one of that name."""
+
+    peer: Peer
+
+
+class DropPeer(NamedTuple):
+    """No longer trust the server of that name."""
+
+    name: str
+
+
 class PutSettings(NamedTuple):
     """Store a server's settings row, by its name."""
 
@@ -186,6 +222,8 @@ Change = (
     | DropDomain
     | PutDelegate
     | DropDelegate
+    | PutPeer
+    | DropPeer
     | PutSettings
     | AddScriptLog
     | PutLicence

@@ -1,4 +1,4 @@
--- The configuration database of sipd, schema version 1.
+-- The configuration database of sipd, schema version 2.
 --
 -- One text for SQLite and for MySQL/MariaDB: only what both understand stands
 -- here, what only MySQL needs is inside /*! ... */, which others skip.
@@ -35,7 +35,21 @@ CREATE TABLE server (
     timer_c           DOUBLE       NOT NULL,
     max_transactions  INTEGER      NOT NULL,
     traces            INTEGER      NOT NULL,
-    script_operations VARCHAR(1000) NOT NULL
+    script_operations VARCHAR(1000) NOT NULL,
+    recurse           SMALLINT     NOT NULL,
+    max_breadth       INTEGER      NOT NULL,
+    honour_maddr      SMALLINT     NOT NULL,
+    service_route     VARCHAR(1000) NOT NULL,
+    flow_timer        INTEGER      NOT NULL,
+    enum              VARCHAR(255) NOT NULL,
+    tls_certificate   VARCHAR(1000) NOT NULL,
+    tls_key           VARCHAR(1000) NOT NULL,
+    tls_ca            VARCHAR(255) NOT NULL,
+    tls_client        VARCHAR(16)  NOT NULL,
+    websocket_origins VARCHAR(1000) NOT NULL,
+    max_connections   INTEGER      NOT NULL,
+    max_connections_per_source INTEGER NOT NULL,
+    max_request_rate  INTEGER      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE domain (
@@ -70,7 +84,8 @@ CREATE TABLE contacts (
     instance   VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
     reg_id     BIGINT        NOT NULL,
     params     VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
-    PRIMARY KEY (aor, uri),
+    flow_key   VARCHAR(16)   /*! CHARACTER SET binary */ NOT NULL,   -- tells bindings with the same URI apart
+    PRIMARY KEY (aor, uri, flow_key),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
@@ -83,6 +98,12 @@ CREATE TABLE third_parties (
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE INDEX third_parties_delegate ON third_parties (delegate);
+
+CREATE TABLE peers (
+    name          VARCHAR(64)  NOT NULL PRIMARY KEY,
+    matches       VARCHAR(255) NOT NULL,          -- address, network, or cert: and a name
+    gateway_class VARCHAR(64)  NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE scripts (
     aor         VARCHAR(255) NOT NULL,
@@ -114,4 +135,4 @@ CREATE TABLE licence (
     added        DOUBLE      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
-INSERT INTO sipd_meta (name, value) VALUES ('schema', '1');
+INSERT INTO sipd_meta (name, value) VALUES ('schema', '2');

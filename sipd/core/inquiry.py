@@ -66,6 +66,8 @@ class Inquiry:
     wall: float  # seconds since 1970
     trace: Trace
     uri: Uri  # the URI sought: at first the Request-URI
+    near: Hop | None = None  # the socket of ours it came in by
+    names: tuple[str, ...] = ()  # what the sender's certificate proves
     admitted: bool = False  # ADMIT has been walked
     identity: Identity = ANONYMOUS
     in_dialog: bool = False  # our sealed Route was on top: follow it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sipd.core.decision import Proxy, Relay, Respond
 from sipd.errors import BadSyntax, TemporarilyUnavailable
-from sipd.hop import Hop, Target
+from sipd.hop import Target, Way
 from sipd.message import parse_uri, q_from_text, q_to_text
 from sipd.trace import Step
 
@@ -62,7 +62,7 @@ def target_of(binding: Binding) -> Target:
         parse_uri(binding.uri),
         binding.q,
         binding.path,
-        Hop.from_text(received) if received else None,
+        Way.from_text(received).remote if received else None,
         binding.action,
         binding.aor,
     )

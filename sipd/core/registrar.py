@@ -98,7 +98,7 @@ def _without_all(request: Request, aor: str, settled: list[Binding]) -> Bindings
         raise BadSyntax("Contact * needs Expires 0")
     for binding in settled:
         _check_order(request, binding)
-    return Bindings([], [DropBinding(aor, binding.uri) for binding in settled])
+    return Bindings([], [DropBinding(aor, binding.uri, binding.key) for binding in settled])
 
 
 def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, made: Bindings, new: set[str]) -> None:
@@ -115,7 +115,7 @@ def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, mad
         if old.uri not in new:
             _check_order(request, old)
         if expires == 0 or old.uri != uri.text:
-            changes.append(DropBinding(aor, old.uri))
+            changes.append(DropBinding(aor, old.uri, old.key))
     if expires == 0:
         if place is not None:
             del current[place]

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sipd.cpl import Program
-    from sipd.rows import Binding, Script, ScriptKind, Settings, User
+    from sipd.rows import Binding, Peer, Script, ScriptKind, Settings, User
 
 
 class Missing(Exception):
@@ -47,6 +47,9 @@ class Tables(Protocol):
 
     def program(self, aor: str) -> Program | None:
         """The user's enabled CPL script, compiled once; None: he has none that runs."""
+
+    def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
+        """The trusted server of that numeric address, or whose certificate proves one of these names."""
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         """Whether `aor` named `delegate` as one who may register for him."""

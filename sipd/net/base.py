@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import trio
 
-from sipd.hop import Flow, Hop
+from sipd.hop import Flow, Hop, Way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,9 @@ class Network(Protocol):
 
     def known(self, hop: Hop) -> Flow | None:
         """The open flow to `hop`, when there is a connection; None: `to` would have to open one."""
+
+    def on(self, way: Way) -> Flow | None:
+        """The flow that `way` means; None when it is gone, or that socket of ours is."""
 
     def finish(self, flow: Flow) -> None:
         """Take no further message from this connection, and end it once all is sent; nothing for datagrams."""

@@ -16,7 +16,7 @@ from sipd.net.stream import PATIENCE, Patience, StreamFlow
 from sipd.net.udp import UdpFlow, UdpListener
 
 if TYPE_CHECKING:
-    from sipd.hop import Flow, Hop
+    from sipd.hop import Flow, Hop, Way
     from sipd.net.base import Event, FlowFailed, Receiver, Tap
 
 Listener = UdpListener | StreamListener
@@ -121,6 +121,19 @@ class Flows:
         """The open connection to `hop`, if there is one."""
         return self.connections.find(hop)
 
+    def on(self, way: Way) -> Flow | None:
+        """The flow that this means, if it is still there; from a datagram socket it always is."""
+        near = way.near
+        if way.remote.transport != "UDP":
+            flow = self.connections.find(way.remote)
+            return flow if flow is not None and near in (None, flow.near) else None
+        family = family_of(way.remote.host)
+        for listener in self._listeners:
+            fits = isinstance(listener, UdpListener) and listener.family == family and not listener.closed
+            if fits and near in (None, listener.hop):
+                return listener.flow_to(way.remote.host, way.remote.port)
+        return None
+
     def finish(self, flow: Flow) -> None:
         """Take no further message from this connection, and end it once all is sent; nothing for datagrams."""
         if isinstance(flow, StreamFlow):
@@ -144,7 +157,7 @@ class Flows:
             raise Unreachable(f"No {hop.transport} Listener")
         if len(fitting) == 1:
             return fitting[0]
-        wanted = near.host if isinstance(near, UdpFlow | StreamFlow) else None
+        wanted = None if near is None else near.near.host
         for listener in fitting:
             if listener.hop.host == wanted:
                 return listener

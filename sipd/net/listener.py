@@ -138,7 +138,7 @@ class StreamListener:
             theirs.close()
             self.connections.on_event("connection_refused", remote, "too many")
             return
-        flow = StreamFlow(remote, self.sent_by, self.hop.host, self.connections)
+        flow = StreamFlow(remote, self.sent_by, self.hop, self.connections)
         self.connections.enter(flow, accepted=True)
         self._start(flow, theirs)
 
@@ -149,7 +149,7 @@ class StreamListener:
         if flow is None:
             if self.closed or self.connections.is_full:
                 raise Unreachable("No Connection Free")
-            flow = StreamFlow(remote, self.sent_by, self.hop.host, self.connections)
+            flow = StreamFlow(remote, self.sent_by, self.hop, self.connections)
             self.connections.enter(flow, accepted=False)
             self._start(flow, None)
         return flow

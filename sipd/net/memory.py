@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from sipd.hop import RELIABLE, Flow, Hop
+from sipd.hop import RELIABLE, Flow, Hop, Way
 from sipd.net.addresses import Unreachable, family_of, host_port, numeric
 from sipd.net.base import unheard, untold
 from sipd.net.udp import SHORTEST
@@ -42,13 +42,14 @@ def _never(source: Hop, target: Hop, data: bytes) -> bool:
 class MemoryFlow:
     """The way to one far end in memory: a UDP address, or one end of a connection."""
 
-    __slots__ = ("_closed", "far", "listener", "local", "remote", "sent_by")
+    __slots__ = ("_closed", "far", "listener", "local", "names", "remote", "sent_by")
 
     def __init__(self, listener: MemoryListener, local: Hop, remote: Hop) -> None:
         self.listener = listener
         self.local = local
         self.remote = remote
         self.sent_by = listener.sent_by
+        self.names: tuple[str, ...] = ()  # what a test says that its certificate proves
         self.far: MemoryFlow | None = None  # the other end of a connection, once it is open
         self._closed = False
 
@@ -59,6 +60,11 @@ class MemoryFlow:
     def reliable(self) -> bool:
         """Whether this is a connection."""
         return self.remote.transport in RELIABLE
+
+    @property
+    def near(self) -> Hop:
+        """Where we listen, or opened it from."""
+        return self.listener.hop
 
     @property
     def closed(self) -> bool:
@@ -247,7 +253,7 @@ class MemoryHost:
 
     def listen(self, hop: Hop, sent_by_host: str | None = None) -> Hop:
         """Listens at `hop` too."""
-        listener = self.network.listener(*hop, self._received, sent_by_host=sent_by_host)
+        listener = self.network.listener(*hop[:3], self._received, sent_by_host=sent_by_host)
         listener.on_failed = self._failed
         self._listeners.append(listener)
         self._places.add((listener.hop.host, hop.port))
@@ -287,6 +293,17 @@ class MemoryHost:
         """The open connection to `hop`, if there is one."""
         flows = (listener.known(hop) for listener in self._listeners)
         return next((flow for flow in flows if flow is not None), None)
+
+    def on(self, way: Way) -> Flow | None:
+        """The flow that this means, if it is still there."""
+        for listener in self._listeners:
+            if listener.hop.transport == way.remote.transport and way.near in (None, listener.hop):
+                flow = listener.known(way.remote)
+                if flow is None and way.remote.transport not in RELIABLE:
+                    flow = listener.flow_to(way.remote.host, way.remote.port)
+                if flow is not None:
+                    return flow
+        return None
 
     def finish(self, flow: Flow) -> None:
         """End this connection; nothing for datagrams."""

@@ -82,9 +82,10 @@ class StreamFlow:
         "_pending",
         "_stream",
         "_write_now",
-        "host",
         "is_counted",
         "is_pinned",
+        "names",
+        "near",
         "remote",
         "scope",
         "sent_by",
@@ -94,10 +95,11 @@ class StreamFlow:
 
     reliable: Final = True
 
-    def __init__(self, remote: Hop, sent_by: str, host: str, owner: Owner) -> None:
+    def __init__(self, remote: Hop, sent_by: str, near: Hop, owner: Owner) -> None:
         self.remote = remote
         self.sent_by = sent_by
-        self.host = host  # of our listener
+        self.near = near  # our listener's
+        self.names: tuple[str, ...] = ()  # of its verified certificate
         self.was_accepted = False  # opened by the peer
         self.is_counted = False  # among the connections of its source
         self.is_pinned = False  # a live binding came over it

@@ -48,6 +48,7 @@ class UdpFlow:
     __slots__ = ("_address", "_sendto", "listener", "remote", "sent_by")
 
     reliable: Final = False
+    names: Final[tuple[str, ...]] = ()
 
     def __init__(self, listener: UdpListener, address: Address, sendto: Callable[[bytes, Address], int]) -> None:
         self.remote = Hop("UDP", address[0].partition("%")[0], address[1])
@@ -60,9 +61,9 @@ class UdpFlow:
         return f"<UdpFlow {self.listener.hop} to {self.remote}>"
 
     @property
-    def host(self) -> str:
-        """The address of ours that the socket is bound to."""
-        return self.listener.hop.host
+    def near(self) -> Hop:
+        """Where our socket is bound."""
+        return self.listener.hop
 
     @property
     def closed(self) -> bool:

@@ -87,8 +87,8 @@ class Dispatch:
     def _new_or_known(self, request: Request, flow: Flow) -> None:
         house = self._house
         transactions = house.transactions
-        source = flow.remote
-        stamp(request, source)  # first: without a branch cookie the whole Via tells a repetition (§17.2.3)
+        came = flow
+        stamp(request, flow.remote)  # first: without a branch cookie the whole Via tells a repetition (§17.2.3)
         known = transactions.server_for(request)
         if known is not None:
             if request.method != "ACK":
@@ -99,7 +99,7 @@ class Dispatch:
         if request.method == "CANCEL":
             self._cancel(request, flow)
         else:
-            self._decide(request, flow, source)
+            self._decide(request, flow, came)
 
     def _way_back(self, request: Request, flow: Flow) -> Flow:
         """Where responses go: the connection, or the packet's source; without rport the port of sent-by (T18)."""
@@ -111,12 +111,17 @@ class Dispatch:
             return flow
         return self._house.network.to(flow.remote._replace(port=port), flow)
 
-    def _decide(self, request: Request, flow: Flow, source: Hop) -> None:
+    def _decide(self, request: Request, flow: Flow, came: Flow) -> None:
+        """Ask policy. `came` is the way the request came, `flow` the one its answers go."""
         house = self._house
         trace: Trace = []
         decision: Decision | Missing
         try:
-            inquiry = Inquiry(request, source, house.context, house.now(), house.wall(), trace, request.uri)
+            inquiry = Inquiry(
+                *(request, came.remote, house.context, house.now(), house.wall(), trace, request.uri),
+                near=came.near,
+                names=came.names,
+            )
             decision = decide(inquiry, house.tables)
         except Missing as missing:
             decision = missing

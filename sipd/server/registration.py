@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import ServiceUnavailable, StoreAway
-from sipd.hop import RELIABLE, Hop
+from sipd.hop import RELIABLE, Way
 from sipd.rows import DropBinding, PutBinding
 from sipd.server.answer import answer, local_response, refusal
 from sipd.store import Refused
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
     from sipd.core.decision import Commit
     from sipd.core.inquiry import Inquiry
+    from sipd.hop import Hop
     from sipd.net import Network
     from sipd.rows import Change
     from sipd.server.house import House
     from sipd.transaction import ServerTransaction
+
+
+Key = tuple[str, str, str]
+"""What tells a binding from all others: address-of-record, URI and key."""
 
 
 class Pins:
@@ -26,16 +31,16 @@ class Pins:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._hops: dict[tuple[str, str], Hop] = {}  # of each binding, by address-of-record and URI
-        self._bindings: dict[Hop, set[tuple[str, str]]] = {}  # the other way round
+        self._hops: dict[Key, Hop] = {}  # of each binding
+        self._bindings: dict[Hop, set[Key]] = {}  # the other way round
 
     def heed(self, changes: Sequence[Change]) -> None:
         """Told by the cache of every change that is committed."""
         for change in changes:
             if isinstance(change, PutBinding):
                 binding = change.binding
-                key = (binding.aor, binding.uri)
-                hop = Hop.from_text(binding.received) if binding.received else None
+                key = (binding.aor, binding.uri, binding.key)
+                hop = Way.from_text(binding.received).remote if binding.received else None
                 if self._hops.get(key) != hop:
                     self._unpin(key)
                 if hop is not None and hop.transport in RELIABLE:
@@ -43,9 +48,9 @@ class Pins:
                     self._bindings.setdefault(hop, set()).add(key)
                     self._network.pin(hop)
             elif isinstance(change, DropBinding) and self._hops:
-                self._unpin((change.aor, change.uri))
+                self._unpin((change.aor, change.uri, change.key))
 
-    def _unpin(self, key: tuple[str, str]) -> None:
+    def _unpin(self, key: Key) -> None:
         hop = self._hops.pop(key, None)
         if hop is None:
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import AddScriptLog, Binding, Change, PutDelegate, PutDomain, Script, Settings, User
+    from sipd.rows import AddScriptLog, Binding, Change, Peer, PutDelegate, PutDomain, Script, Settings, User
 
 
 class Refused(Exception):
@@ -26,6 +26,7 @@ class Snapshot(NamedTuple):
     scripts: Sequence[Script]
     domains: Sequence[PutDomain]
     delegates: Sequence[PutDelegate]
+    peers: Sequence[Peer]
     settings: Sequence[Settings]
     secret_key: bytes
 

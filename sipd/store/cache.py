@@ -16,10 +16,21 @@ import trio
 from sipd.core.tables import Missing
 from sipd.errors import SetupError, StoreAway
 from sipd.log import LOG, EventLog
-from sipd.rows import DropBinding, DropScript, DropUser, PutBinding, PutScript, PutSettings, Settings
+from sipd.rows import (
+    DropBinding,
+    DropPeer,
+    DropScript,
+    DropUser,
+    PutBinding,
+    PutPeer,
+    PutScript,
+    PutSettings,
+    Settings,
+)
 from sipd.store.expiry import Expiry
 from sipd.store.image import Image
 from sipd.store.options import settings_from_texts
+from sipd.store.peers import Peers
 from sipd.store.programs import Programs
 from sipd.store.turns import Turns
 
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sipd.cpl import Program
-    from sipd.rows import Binding, Change, Script, ScriptKind, User
+    from sipd.rows import Binding, Change, Peer, Script, ScriptKind, User
     from sipd.store.base import Snapshot, Store
 
     Watcher = Callable[[Sequence[Change]], None]
@@ -57,6 +68,7 @@ class Cache:
         self._settings = Settings()
         self._overrides: dict[str, object] = {}
         self._programs = Programs(log)
+        self._peers = Peers()
         self._turns = Turns()
         self._loading = trio.Lock()  # one load at a time
         self._meanwhile: list[Change] | None = None  # what we committed since the snapshot that is being loaded
@@ -102,6 +114,10 @@ class Cache:
         """Whether `aor` named `delegate` as one who may register for him."""
         return (aor, delegate) in self._image.delegates
 
+    def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
+        """The trusted server at this address, or with a certificate for one of these names."""
+        return self._peers.find(host, names) if self._peers else None
+
     async def load(self, kind: str, key: str) -> None:
         """Wait until what `Missing(kind, key)` asked for can be answered."""
         if kind == "settled":
@@ -144,7 +160,9 @@ class Cache:
                 self._expiry.add(aor, wall)
                 continue
             bindings = self._image.bindings.get(aor, ())
-            changes += [DropBinding(aor, binding.uri) for binding in bindings if binding.expires_at <= wall]
+            changes += [
+                DropBinding(aor, binding.uri, binding.key) for binding in bindings if binding.expires_at <= wall
+            ]
         return changes
 
     def expire_again(self, aor: str, wall: float) -> None:
@@ -171,6 +189,7 @@ class Cache:
         self._image = await _built(snapshot, self._image)
         self.secret_key = snapshot.secret_key
         self._settings = self._overridden(settings)
+        self._peers = Peers(self._image.peers.values())
         for aor, bindings in self._image.bindings.items():
             for binding in bindings:
                 self._expiry.add(aor, binding.expires_at)
@@ -246,6 +265,8 @@ class Cache:
                 self._programs.forget(change.script.aor)
             case DropScript() | DropUser():
                 self._programs.forget(change.aor)
+            case PutPeer() | DropPeer():
+                self._peers = Peers(self._image.peers.values())
             case _:
                 pass
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from sipd.errors import SetupError
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The schema version that this code reads and writes (row `schema` of sipd_meta)."""
 
 NAME: Final = "createsip.sql"
@@ -17,13 +17,22 @@ NAME: Final = "createsip.sql"
 
 def createsip() -> str:
     """The text of `sql/createsip.sql`."""
-    installed = files("sipd").joinpath("sql", NAME)
+    return _text(NAME)
+
+
+def upgrade_to(version: int) -> str:
+    """The text that leads from the schema before to this one."""
+    return _text(f"upgrade-{version}.sql")
+
+
+def _text(name: str) -> str:
+    installed = files("sipd").joinpath("sql", name)
     if installed.is_file():
         return installed.read_text("utf-8")
-    beside = Path(__file__).resolve().parents[2] / "sql" / NAME
+    beside = Path(__file__).resolve().parents[2] / "sql" / name
     if beside.is_file():
         return beside.read_text("utf-8")
-    raise SetupError(f"this installation of sipd lacks sql/{NAME}", "Install it again")
+    raise SetupError(f"this installation of sipd lacks sql/{name}", "Install it again")
 
 
 def statements(text: str) -> list[str]:

@@ -13,12 +13,14 @@ from sipd.rows import (
     DropBinding,
     DropDelegate,
     DropDomain,
+    DropPeer,
     DropScript,
     DropUser,
     PutBinding,
     PutDelegate,
     PutDomain,
     PutLicence,
+    PutPeer,
     PutScript,
     PutSettings,
     PutUser,
@@ -27,7 +29,7 @@ from sipd.rows import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sipd.rows import Binding, Change, Script, ScriptKind, Settings, User
+    from sipd.rows import Binding, Change, Peer, Script, ScriptKind, Settings, User
     from sipd.store.base import Snapshot
 
 K = TypeVar("K")
@@ -37,7 +39,7 @@ V = TypeVar("V")
 class Image:
     """All rows, keyed as they are asked for; addresses-of-record and domains are canonical."""
 
-    __slots__ = ("bindings", "delegates", "domains", "scripts", "settings", "users")
+    __slots__ = ("bindings", "delegates", "domains", "peers", "scripts", "settings", "users")
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
@@ -45,6 +47,7 @@ class Image:
         self.scripts: dict[tuple[str, ScriptKind], Script] = {}
         self.domains: dict[str, str] = {}
         self.delegates: set[tuple[str, str]] = set()  # (aor, who may register for it)
+        self.peers: dict[str, Peer] = {}
         self.settings: dict[str, Settings] = {}
 
     @classmethod
@@ -54,6 +57,7 @@ class Image:
         image.scripts = {(script.aor, script.kind): script for script in snapshot.scripts}
         image.domains = {domain.name: domain.canonical for domain in snapshot.domains}
         image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
+        image.peers = {peer.name: peer for peer in snapshot.peers}
         image.settings = {settings.name: settings for settings in snapshot.settings}
         return image
 
@@ -83,19 +87,21 @@ class Image:
         DO[type(change)](self, change)
 
     def put_binding(self, change: PutBinding) -> None:
-        """Add a binding, or replace the one with the same URI in its place."""
+        """Add a binding, or replace the one with the same URI and key in its place."""
         binding = change.binding
         old = self.bindings.get(binding.aor)
         if old is None:
             self.bindings[binding.aor] = (binding,)
-        elif any(one.uri == binding.uri for one in old):
-            self.bindings[binding.aor] = tuple(binding if one.uri == binding.uri else one for one in old)
+        elif any(one.uri == binding.uri and one.key == binding.key for one in old):
+            self.bindings[binding.aor] = tuple(
+                binding if one.uri == binding.uri and one.key == binding.key else one for one in old
+            )
         else:
             self.bindings[binding.aor] = (*old, binding)
 
     def drop_binding(self, change: DropBinding) -> None:
         """Remove one binding."""
-        left = tuple(one for one in self.bindings.get(change.aor, ()) if one.uri != change.uri)
+        left = tuple(one for one in self.bindings.get(change.aor, ()) if one.uri != change.uri or one.key != change.key)
         if left:
             self.bindings[change.aor] = left
         else:
@@ -141,6 +147,14 @@ class Image:
         """No longer allow him."""
         self.delegates.discard((change.aor, change.delegate))
 
+    def put_peer(self, change: PutPeer) -> None:
+        """Trust a server."""
+        self.peers[change.peer.name] = change.peer
+
+    def drop_peer(self, change: DropPeer) -> None:
+        """No longer trust it."""
+        self.peers.pop(change.name, None)
+
     def put_settings(self, change: PutSettings) -> None:
         """Store a settings row."""
         self.settings[change.settings.name] = change.settings
@@ -162,8 +176,8 @@ class Image:
             before, after = self.bindings.get(aor, ()), new.bindings.get(aor, ())
             if before is not after:
                 changes += [PutBinding(binding) for binding in after if binding not in before]
-                left = {binding.uri for binding in after}
-                changes += [DropBinding(aor, binding.uri) for binding in before if binding.uri not in left]
+                left = {(binding.uri, binding.key) for binding in after}
+                changes += [DropBinding(aor, one.uri, one.key) for one in before if (one.uri, one.key) not in left]
         changes += [
             PutScript(script)
             for script in new.scripts.values()
@@ -174,6 +188,8 @@ class Image:
         changes += [DropDomain(name) for name in self.domains if name not in new.domains]
         changes += [PutDelegate(*row) for row in new.delegates - self.delegates]
         changes += [DropDelegate(*row) for row in self.delegates - new.delegates]
+        changes += [PutPeer(peer) for name, peer in new.peers.items() if self.peers.get(name) != peer]
+        changes += [DropPeer(name) for name in self.peers if name not in new.peers]
         changes += [
             PutSettings(settings) for name, settings in new.settings.items() if self.settings.get(name) != settings
         ]
@@ -225,6 +241,8 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     DropDomain: Image.drop_domain,
     PutDelegate: Image.put_delegate,
     DropDelegate: Image.drop_delegate,
+    PutPeer: Image.put_peer,
+    DropPeer: Image.drop_peer,
     PutSettings: Image.put_settings,
     AddScriptLog: Image.add_script_log,
     PutLicence: Image.put_licence,

@@ -68,6 +68,7 @@ class MemoryStore:
             scripts=list(image.scripts.values()),
             domains=[PutDomain(*row) for row in image.domains.items()],
             delegates=[PutDelegate(*row) for row in image.delegates],
+            peers=list(image.peers.values()),
             settings=list(image.settings.values()),
             secret_key=self._secret_key,
         )

@@ -31,6 +31,11 @@ BOUNDS: Final = {
     "nonce_life": (10, 86400),
     "max_transactions": (10, 10_000_000),
     "traces": (0, 1_000_000),
+    "max_breadth": (1, 60),
+    "flow_timer": (0, 86400),
+    "max_connections": (1, 1_000_000),
+    "max_connections_per_source": (1, 1_000_000),
+    "max_request_rate": (0, 1_000_000),
 }
 """Least and most that a number may be.
 

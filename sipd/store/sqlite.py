@@ -153,6 +153,7 @@ class SqliteStore:
                 scripts=[sql.script_of(row) for row in await _read(reader, sql.ALL_SCRIPTS)],
                 domains=[PutDomain(*row) for row in await _read(reader, sql.ALL_DOMAINS)],
                 delegates=[PutDelegate(*row) for row in await _read(reader, sql.ALL_DELEGATES)],
+                peers=[sql.peer_of(row) for row in await _read(reader, sql.ALL_PEERS)],
                 settings=[sql.settings_of(row) for row in await _read(reader, sql.ALL_SETTINGS)],
                 secret_key=bytes.fromhex(key),
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from sipd.errors import SetupError, StoreAway
-from sipd.store.ddl import SCHEMA, createsip, statements
+from sipd.store.ddl import SCHEMA, createsip, statements, upgrade_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,9 @@ def open_ours(path: Path, patience: float, writable: bool) -> sqlite3.Connection
     except sqlite3.Error as error:
         raise trouble(path, error) from error
     try:
-        _check_schema(path, connection)
+        version = _schema(path, connection)
+        if version != SCHEMA:
+            _upgrade(path, connection, version)
         use_log(connection)
         if writable:
             connection.execute("BEGIN IMMEDIATE")
@@ -128,18 +130,34 @@ def _check_file(path: Path) -> None:
         raise SetupError(f"{path} is not an SQLite database", "Correct the database URL; the file was left alone")
 
 
-def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+def _upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
+    """Bring an older database to the schema of this code, whole or not at all; a newer one is refused (T125)."""
+    if version > SCHEMA:
+        raise SetupError(
+            f"the database {path} has schema version {version}, this sipd knows version {SCHEMA}",
+            "Use the release of sipd that made it, or a later one",
+        )
+    connection.execute("BEGIN IMMEDIATE")  # from here on nobody else upgrades it: look again
+    try:
+        for step in range(_schema(path, connection) + 1, SCHEMA + 1):
+            for statement in statements(upgrade_to(step)):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _schema(path: Path, connection: sqlite3.Connection) -> int:
+    """The schema version that the database says it has."""
     found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sipd_meta'").fetchone()
     if found != (1,):
         raise SetupError(f"{path} is an SQLite database, but none of sipd's", INIT.format(path="ANOTHER-FILE"))
     row = connection.execute("SELECT value FROM sipd_meta WHERE name = 'schema'").fetchone()
     if row is None or not str(row[0]).isascii() or not str(row[0]).isdigit():
         raise SetupError(f"the database {path} does not say which schema it has", "Restore it from a backup")
-    if int(row[0]) != SCHEMA:
-        raise SetupError(
-            f"the database {path} has schema version {int(row[0])}, this sipd knows version {SCHEMA}",
-            "Use the release of sipd that made it, or a later one",
-        )
+    return int(row[0])
 
 
 def _tables(path: Path) -> int:

@@ -18,12 +18,15 @@ from sipd.rows import (
     DropBinding,
     DropDelegate,
     DropDomain,
+    DropPeer,
     DropScript,
     DropUser,
+    Peer,
     PutBinding,
     PutDelegate,
     PutDomain,
     PutLicence,
+    PutPeer,
     PutScript,
     PutSettings,
     PutUser,
@@ -55,9 +58,9 @@ LOG_LINES: Final = 1000
 
 PUT_BINDING: Final = """
     REPLACE INTO contacts (aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance,
-        reg_id, params)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ?"
+        reg_id, params, flow_key)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ? AND flow_key = ?"
 CHANGE_SCRIPT: Final = """
     UPDATE scripts SET script = ?, media_type = ?, modified = ?, modified_by = ?, enabled = ?, version = version + 1
     WHERE aor = ? AND kind = ?"""
@@ -78,11 +81,16 @@ PUT_DOMAIN: Final = "REPLACE INTO domain (name, canonical) VALUES (?, ?)"
 DROP_DOMAIN: Final = "DELETE FROM domain WHERE name = ?"
 PUT_DELEGATE: Final = "REPLACE INTO third_parties (aor, delegate) VALUES (?, ?)"
 DROP_DELEGATE: Final = "DELETE FROM third_parties WHERE aor = ? AND delegate = ?"
+PUT_PEER: Final = "REPLACE INTO peers (name, matches, gateway_class) VALUES (?, ?, ?)"
+DROP_PEER: Final = "DELETE FROM peers WHERE name = ?"
 PUT_SETTINGS: Final = """
     REPLACE INTO server (name, listen, host_name, root, debug, auth, digest_algorithms, digest_uri_check, nonce_life,
         mode, record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script,
-        stagger, timer_c, max_transactions, traces, script_operations)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        stagger, timer_c, max_transactions, traces, script_operations, recurse, max_breadth, honour_maddr,
+        service_route, flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins,
+        max_connections, max_connections_per_source, max_request_rate)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VALUES (?, ?, ?, ?)"
 SWEEP_SCRIPT_LOG: Final = """
     DELETE FROM script_log WHERE aor = ? AND id <= (
@@ -95,15 +103,19 @@ ALL_USERS: Final = """
     SELECT aor, realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class, full_name
     FROM users"""
 ALL_BINDINGS: Final = """
-    SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params
+    SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params,
+        flow_key
     FROM contacts"""
 ALL_SCRIPTS: Final = "SELECT aor, kind, script, media_type, modified, modified_by, version, enabled FROM scripts"
 ALL_DOMAINS: Final = "SELECT name, canonical FROM domain"
 ALL_DELEGATES: Final = "SELECT aor, delegate FROM third_parties"
+ALL_PEERS: Final = "SELECT name, matches, gateway_class FROM peers"
 ALL_SETTINGS: Final = """
     SELECT name, listen, host_name, root, debug, auth, digest_algorithms, digest_uri_check, nonce_life, mode,
         record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script, stagger,
-        timer_c, max_transactions, traces, script_operations
+        timer_c, max_transactions, traces, script_operations, recurse, max_breadth, honour_maddr, service_route,
+        flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins, max_connections,
+        max_connections_per_source, max_request_rate
     FROM server ORDER BY name"""
 SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
 
@@ -127,6 +139,7 @@ def put_binding(execute: Execute, change: PutBinding) -> None:
             b.instance,
             b.reg_id,
             b.params,
+            b.key,
         ),
     )
 
@@ -169,6 +182,8 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     DropDomain: lambda execute, change: execute(DROP_DOMAIN, change),
     PutDelegate: lambda execute, change: execute(PUT_DELEGATE, change),
     DropDelegate: lambda execute, change: execute(DROP_DELEGATE, change),
+    PutPeer: lambda execute, change: execute(PUT_PEER, change.peer),
+    DropPeer: lambda execute, change: execute(DROP_PEER, change),
     PutSettings: put_settings,
     AddScriptLog: add_script_log,
     PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
@@ -196,10 +211,19 @@ def script_of(row: Sequence[Any]) -> Script:
     return script._replace(enabled=bool(script.enabled))
 
 
+def peer_of(row: Sequence[Any]) -> Peer:
+    """A peer from a row of ALL_PEERS."""
+    return Peer(*row)
+
+
 def settings_of(row: Sequence[Any]) -> Settings:
     """A settings row from a row of ALL_SETTINGS."""
     settings = Settings(*row)
-    return settings._replace(record_route=bool(settings.record_route))
+    return settings._replace(
+        record_route=bool(settings.record_route),
+        recurse=bool(settings.recurse),
+        honour_maddr=bool(settings.honour_maddr),
+    )
 
 
 def as_stored(row: Sequence[Value]) -> list[Value]:

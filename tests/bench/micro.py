@@ -57,6 +57,8 @@ class Nowhere:
     """A flow to nobody, and a user of transactions that cares about nothing."""
 
     remote = Hop("UDP", "127.0.0.1", 5080)
+    near = Hop("UDP", "127.0.0.1", 5060)
+    names = ()
     sent_by = "127.0.0.1:5060"
     reliable = False
     closed = False

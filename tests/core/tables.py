@@ -13,8 +13,9 @@ from sipd.digest import Credentials, expected, ha1
 from sipd.guard import Guard
 from sipd.hop import Hop
 from sipd.message import Request, parse, parse_auth, quote, response_to
-from sipd.rows import Binding, DropBinding, DropScript, PutBinding, PutScript, Script, Settings, User
+from sipd.rows import Binding, DropBinding, DropScript, Peer, PutBinding, PutScript, Script, Settings, User
 from sipd.seal import Seal
+from sipd.store.peers import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ class DictTables:
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     delegates: set[tuple[str, str]] = field(default_factory=set)
+    peers: list[Peer] = field(default_factory=list)
     unknown: set[tuple[str, str]] = field(default_factory=set)
 
     def set(self, **changes: object) -> DictTables:
@@ -90,6 +92,9 @@ class DictTables:
     def program(self, aor: str) -> Program | None:
         self._ask("program", aor)
         return self.programs.get(aor)
+
+    def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
+        return Peers(self.peers).find(host, names)
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         return (delegate, aor) in self.delegates

@@ -6,9 +6,11 @@ from sipd.hop import Hop
 from sipd.net.connections import Connections, Room
 from sipd.net.stream import StreamFlow
 
+NEAR = Hop("TCP", "192.0.2.1", 5060)
+
 
 def entered(connections: Connections, host: str, port: int, *, accepted: bool = True) -> StreamFlow:
-    flow = StreamFlow(Hop("TCP", host, port), "192.0.2.1:5060", "192.0.2.1", connections)
+    flow = StreamFlow(Hop("TCP", host, port), "192.0.2.1:5060", NEAR, connections)
     connections.enter(flow, accepted=accepted)
     return flow
 

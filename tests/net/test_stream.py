@@ -17,6 +17,7 @@ from sipd.net.stream import MAX_WAITING, PATIENCE, PONG, StreamFlow
 from tests.net.heard import Failed, Heard, echo, message
 
 PEER = Hop("TCP", "192.0.2.7", 49152)
+NEAR = Hop("TCP", "192.0.2.1", 5060)
 
 
 AnyStream = trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
@@ -32,7 +33,7 @@ class Connected:
         self.connections = Connections()
         self.connections.on_failed = self.failed
         self.connections.on_event = lambda event, remote, why: self.events.append((event, why))
-        self.flow = StreamFlow(PEER, "192.0.2.1:5060", "192.0.2.1", self.connections)
+        self.flow = StreamFlow(PEER, "192.0.2.1:5060", NEAR, self.connections)
         self.connections.enter(self.flow, accepted=True)
         self.ours: AnyStream
         self.peer: AnyStream

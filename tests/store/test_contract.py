@@ -10,11 +10,14 @@ from sipd.rows import (
     DropBinding,
     DropDelegate,
     DropDomain,
+    DropPeer,
     DropScript,
     DropUser,
+    Peer,
     PutBinding,
     PutDelegate,
     PutDomain,
+    PutPeer,
     PutScript,
     PutSettings,
     PutUser,
@@ -55,6 +58,18 @@ class TestStore:
         assert (await store.load_all()).bindings == [row]
         await apply(store, DropBinding(row.aor, row.uri))
         assert (await store.load_all()).bindings == []
+
+    async def test_bindings_with_one_uri_are_told_apart_by_their_key(self, store):
+        first, second = binding(key="flow1", cseq=1), binding(key="flow2", cseq=2)
+        await apply(store, PutBinding(first), PutBinding(second), PutBinding(first._replace(cseq=3)))
+        assert sorted((await store.load_all()).bindings) == sorted([first._replace(cseq=3), second])
+        await apply(store, DropBinding(ALICE, first.uri, "flow1"), DropBinding(ALICE, first.uri))
+        assert (await store.load_all()).bindings == [second]
+
+    async def test_peers_are_stored_by_name(self, store):
+        await apply(store, PutPeer(Peer("pbx", "192.0.2.7", "office")), PutPeer(Peer("old", "192.0.2.8")))
+        await apply(store, PutPeer(Peer("pbx", "cert:pbx.example.com")), DropPeer("old"), DropPeer("nobody"))
+        assert list((await store.load_all()).peers) == [Peer("pbx", "cert:pbx.example.com")]
 
     async def test_a_binding_replaces_the_one_with_its_uri(self, store):
         await apply(store, PutBinding(binding(cseq=1)), PutBinding(binding(uri="sip:other@192.0.2.1")))

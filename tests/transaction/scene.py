@@ -18,6 +18,8 @@ class Wire:
         self.scene = scene
         self.reliable = reliable
         self.remote = Hop("TCP" if reliable else "UDP", "192.0.2.9", 5060)
+        self.near = self.remote._replace(host="192.0.2.1")
+        self.names: tuple[str, ...] = ()
         self.sent_by = "192.0.2.1:5060"
         self.closed = False
         self.data: list[bytes] = []

@@ -1,0 +1,117 @@
+-- The configuration database of sipd, schema version 1.
+--
+-- One text for SQLite and for MySQL/MariaDB: only what both understand stands
+-- here, what only MySQL needs is inside /*! ... */, which others skip.
+-- Run by `sipdctl db init`, or by hand: mysql sip < createsip.sql
+--
+-- An address-of-record (aor) is user@domain in its canonical form, times are
+-- seconds since 1970, q values thousandths. Columns that hold text of phones
+-- are binary on MySQL: SIP lets them carry bytes that are no UTF-8.
+
+CREATE TABLE sipd_meta (
+    name  VARCHAR(64)  NOT NULL PRIMARY KEY,     -- schema, secret_key
+    value VARCHAR(255) NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE server (
+    name              VARCHAR(64)  NOT NULL PRIMARY KEY,   -- chosen by -S
+    listen            VARCHAR(1000) NOT NULL,
+    host_name         VARCHAR(255) NOT NULL,
+    root              VARCHAR(255) NOT NULL,
+    debug             VARCHAR(255) NOT NULL,
+    auth              VARCHAR(16)  NOT NULL,
+    digest_algorithms VARCHAR(255) NOT NULL,
+    digest_uri_check  VARCHAR(16)  NOT NULL,
+    nonce_life        INTEGER      NOT NULL,
+    mode              VARCHAR(16)  NOT NULL,
+    record_route      SMALLINT     NOT NULL,
+    unknown_callee    VARCHAR(16)  NOT NULL,
+    default_expires   INTEGER      NOT NULL,
+    min_expires       INTEGER      NOT NULL,
+    max_expires       INTEGER      NOT NULL,
+    max_contacts      INTEGER      NOT NULL,
+    max_script        INTEGER      NOT NULL,
+    stagger           DOUBLE       NOT NULL,
+    timer_c           DOUBLE       NOT NULL,
+    max_transactions  INTEGER      NOT NULL,
+    traces            INTEGER      NOT NULL,
+    script_operations VARCHAR(1000) NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE domain (
+    name      VARCHAR(255) NOT NULL PRIMARY KEY,  -- lower case, no final dot
+    canonical VARCHAR(255) NOT NULL               -- the domain its users are stored under
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE users (
+    aor             VARCHAR(255) NOT NULL PRIMARY KEY,
+    realm           VARCHAR(255) NOT NULL,
+    ha1_md5         VARCHAR(32)  NOT NULL,        -- H(user:realm:password); the password is nowhere
+    ha1_md5_full    VARCHAR(32)  NOT NULL,        -- H(user@domain:realm:password)
+    ha1_sha256      VARCHAR(64)  NOT NULL,
+    ha1_sha256_full VARCHAR(64)  NOT NULL,
+    level           VARCHAR(16)  NOT NULL,        -- never, requested, required
+    role            VARCHAR(16)  NOT NULL,        -- regular, administrator
+    gateway_class   VARCHAR(64)  NOT NULL,
+    full_name       VARCHAR(255) NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE contacts (
+    aor        VARCHAR(255)  NOT NULL,
+    uri        VARCHAR(2000) /*! CHARACTER SET binary */ NOT NULL,
+    q          SMALLINT      NOT NULL,
+    expires_at DOUBLE        NOT NULL,
+    call_id    VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    cseq       BIGINT        NOT NULL,
+    action     VARCHAR(16)   NOT NULL,            -- proxy, redirect
+    path       MEDIUMTEXT    /*! CHARACTER SET binary */ NOT NULL,   -- one Path value a line
+    received   VARCHAR(255)  NOT NULL,
+    user_agent VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    instance   VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    reg_id     BIGINT        NOT NULL,
+    params     VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    PRIMARY KEY (aor, uri),
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE third_parties (
+    aor      VARCHAR(255) NOT NULL,
+    delegate VARCHAR(255) NOT NULL,               -- may register for aor
+    PRIMARY KEY (aor, delegate),
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE,
+    FOREIGN KEY (delegate) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE INDEX third_parties_delegate ON third_parties (delegate);
+
+CREATE TABLE scripts (
+    aor         VARCHAR(255) NOT NULL,
+    kind        VARCHAR(16)  NOT NULL,            -- cpl, cgi
+    script      MEDIUMBLOB   NOT NULL,
+    media_type  VARCHAR(255) NOT NULL,
+    modified    DOUBLE       NOT NULL,
+    modified_by VARCHAR(255) NOT NULL,
+    version     INTEGER      NOT NULL,            -- counts up with every change
+    enabled     SMALLINT     NOT NULL,
+    PRIMARY KEY (aor, kind),
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE script_log (
+    id        INTEGER      NOT NULL PRIMARY KEY /*! AUTO_INCREMENT */,
+    aor       VARCHAR(255) NOT NULL,
+    logged_at DOUBLE       NOT NULL,
+    name      VARCHAR(4000) /*! CHARACTER SET binary */ NOT NULL,
+    line      VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE INDEX script_log_aor ON script_log (aor, id);
+
+CREATE TABLE licence (
+    digest       VARCHAR(64) NOT NULL PRIMARY KEY,  -- SHA-256 of the text, hex
+    licence_text MEDIUMTEXT  NOT NULL,
+    added        DOUBLE      NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+INSERT INTO sipd_meta (name, value) VALUES ('schema', '1');
