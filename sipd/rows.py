@@ -97,8 +97,8 @@ class Settings(NamedTuple):
     tls_ca: str = ""  # PEM file of the authorities we trust; empty: the system's
     tls_client: Literal["never", "requested", "required"] = "never"  # whether a client shows a certificate
     websocket_origins: str = ""  # pages that may connect, as `https://host`, space-separated; empty: any
-    max_connections: int = 10000
-    max_connections_per_source: int = 100
+    max_connections: int = 10000  # open at once, over all streams
+    max_connections_per_source: int = 100  # from one address, not counting registered phones and peers
     max_request_rate: int = 2000  # requests a second from one address that proved nothing; 0: any number
 
 
