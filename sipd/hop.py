@@ -13,6 +13,9 @@ DEFAULT_PORTS: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 
 RELIABLE: Final = frozenset({"TCP", "TLS", "WS", "WSS"})
 """Transports that deliver or tell (§17.1.1.1): no retransmission timers there."""
 
+WEB: Final = frozenset({"WS", "WSS"})
+"""Transports on which a client can't be called up: its connection is the only way to it (RFC 7118 §5)."""
+
 
 class Hop(NamedTuple):
     """A place bytes can be sent to (RFC 3263 §4): numeric address, no brackets."""
@@ -101,6 +104,9 @@ class Target(NamedTuple):
     uri: Uri
     q: int = 1000  # thousandths: 0..1000
     path: tuple[str, ...] = ()  # Route values to put on, first hop first (RFC 3327)
-    received: Hop | None = None  # where the binding's REGISTER came from
+    received: Way | None = None  # the flow its REGISTER came over, or that a Route of ours names
     action: Literal["proxy", "redirect"] = "proxy"
     owner: str | None = None  # the address-of-record whose binding or script named it
+    bound: bool = False  # nothing but that flow leads there: without it 430 (RFC 5626 §5.3)
+    key: str = ""  # of the binding, which `owner`, `uri` and this name
+    others: tuple[Target, ...] = ()  # the same phone's other flows, to be tried when this has failed (RFC 5626 §7)

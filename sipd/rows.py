@@ -46,6 +46,8 @@ class Binding(NamedTuple):
     reg_id: int = 0  # 0: none
     params: str = ""  # further Contact parameters, given back in the 200 (`;methods="…"`)
     key: str = ""  # keeps bindings with the same URI apart, such as two flows of one phone; at most 16 ASCII characters
+    refreshed_at: float = 0.0  # when the last REGISTER put it
+    gruu: str = ""  # which temporary GRUUs of this instance are good: those made with this (RFC 5627 §5.1)
 
 
 class Script(NamedTuple):

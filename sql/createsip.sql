@@ -85,6 +85,8 @@ CREATE TABLE contacts (
     reg_id     BIGINT        NOT NULL,
     params     VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
     flow_key   VARCHAR(16)   /*! CHARACTER SET binary */ NOT NULL,   -- tells bindings with the same URI apart
+    refreshed_at DOUBLE      NOT NULL,
+    gruu       VARCHAR(16)   NOT NULL,            -- which temporary GRUUs of this instance are good
     PRIMARY KEY (aor, uri, flow_key),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;

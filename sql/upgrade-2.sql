@@ -38,11 +38,13 @@ CREATE TABLE contacts (
     reg_id     BIGINT        NOT NULL,
     params     VARCHAR(8000) NOT NULL,
     flow_key   VARCHAR(16)   NOT NULL,
+    refreshed_at DOUBLE      NOT NULL,
+    gruu       VARCHAR(16)   NOT NULL,
     PRIMARY KEY (aor, uri, flow_key),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 );
 
-INSERT INTO contacts SELECT *, '' FROM contacts_1;
+INSERT INTO contacts SELECT *, '', 0.0, '' FROM contacts_1;
 
 DROP TABLE contacts_1;
 

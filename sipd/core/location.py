@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sipd.core.decision import Proxy, Relay, Respond
 from sipd.errors import BadSyntax, TemporarilyUnavailable
-from sipd.hop import Target, Way
+from sipd.hop import WEB, Target, Way
 from sipd.message import parse_uri, q_from_text, q_to_text
 from sipd.trace import Step
 
@@ -56,15 +56,17 @@ def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
 
 @lru_cache(maxsize=4096)
 def target_of(binding: Binding) -> Target:
-    """The target that a binding stands for."""
-    received = binding.received
+    """The target that a binding stands for; one of an outbound phone is reached by its flow or not at all."""
+    received = Way.from_text(binding.received) if binding.received else None
     return Target(
         parse_uri(binding.uri),
         binding.q,
         binding.path,
-        Way.from_text(received).remote if received else None,
+        received,
         binding.action,
         binding.aor,
+        received is not None and (binding.reg_id > 0 or received.remote.transport in WEB),
+        binding.key,
     )
 
 

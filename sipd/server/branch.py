@@ -9,13 +9,12 @@ import trio
 
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
 from sipd.errors import SipError
-from sipd.hop import RELIABLE
 from sipd.message import parse_address
 from sipd.server.answer import answer, local_response
 from sipd.trace import Step
 
 if TYPE_CHECKING:
-    from sipd.hop import Hop, Target
+    from sipd.hop import Flow, Hop, Target
     from sipd.message import Response, Uri
     from sipd.server.house import House
     from sipd.server.node import CallView, Node, Parent
@@ -29,6 +28,7 @@ class Branch:
         "_call",
         "_client",
         "_ended",
+        "_flow",
         "_hops",
         "_parent",
         "_rang_out",
@@ -47,6 +47,7 @@ class Branch:
         self.cancelled = False
         self._client: ClientTransaction | None = None
         self._hops: list[Hop] | None = None
+        self._flow: Flow | None = None  # the one and only that the target was registered over, while it is there
         self._timer: Handle | None = None
         self._ringing_until = 0.0
         self._rang_out = False  # Timer C has struck
@@ -59,6 +60,9 @@ class Branch:
             self._finish(self._local(440, "Max-Breadth Exceeded"))
             return
         hops = self._known_hops()
+        if self._flow is None and self.target.bound and not self.target.path:
+            self._finish(self._local(430))
+            return
         if hops is not None:
             self._hops = hops[::-1]
             self._try_next(500)
@@ -163,13 +167,10 @@ class Branch:
     def _known_hops(self) -> list[Hop] | None:
         """Hops without waiting: where the phone came from, a numeric or lately found address."""
         target, house = self.target, self._call.house
-        back = target.received
-        if (
-            back is not None
-            and not target.path
-            and (back.transport not in RELIABLE or house.network.known(back) is not None)
-        ):
-            return [back]
+        if target.received is not None and not target.path:
+            self._flow = house.network.on(target.received)
+            if self._flow is not None:
+                return [self._flow.remote]
         try:
             return house.resolver.now(self._way())
         except SipError:
@@ -182,7 +183,7 @@ class Branch:
         while self._hops:
             hop = self._hops.pop()
             try:
-                flow = house.network.to(hop, call.flow)
+                flow = house.network.to(hop, self._flow or call.flow)
             except SipError:  # no listener of that transport or family: as if it could not be reached
                 continue
             branch = call.branch_id()

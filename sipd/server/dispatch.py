@@ -12,7 +12,7 @@ from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax, ServiceUnavailable, SipError
-from sipd.message import Response, parse, response_to
+from sipd.message import Response, parse, parse_route, response_to
 from sipd.server.answer import answer, local_response, our_tag, refusal
 from sipd.server.call import Call
 from sipd.server.door import report
@@ -218,8 +218,16 @@ class Dispatch:
         house, request, target = self._house, inquiry.request, decision.target
         if not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a challenge of ours
+        if target.received is not None and not target.path:
+            out = house.network.on(target.received)
+            if out is not None:
+                self._send_over(request, flow, target, out)
+                return
+            if target.bound:
+                house.counters.dropped += 1
+                return
         routes = request.routes
-        way = routes[0].uri if routes else target.uri
+        way = parse_route(target.path[0]).uri if target.path else routes[0].uri if routes else target.uri
         hops = house.resolver.now(way)
         if hops:
             self._send_on(request, flow, target, hops[0])
@@ -235,11 +243,13 @@ class Dispatch:
             self._house.counters.dropped += 1
 
     def _send_on(self, request: Request, flow: Flow, target: Target, hop: Hop) -> None:
+        self._send_over(request, flow, target, self._house.network.to(hop, flow))
+
+    def _send_over(self, request: Request, flow: Flow, target: Target, out: Flow) -> None:
         house = self._house
-        out = house.network.to(hop, flow)
         branch = COOKIE + house.seal.mark("relay", request.via.branch or "", request.call_id)
         passage = Passage(
-            target, branch, out.sent_by, hop.transport, flow.sent_by, flow.remote.transport, False, house.seal
+            target, branch, out.sent_by, out.remote.transport, flow.sent_by, flow.remote.transport, False, house.seal
         )
         house.counters.relayed += 1
         out.send(forwarded_copy(request, passage))

@@ -58,8 +58,8 @@ LOG_LINES: Final = 1000
 
 PUT_BINDING: Final = """
     REPLACE INTO contacts (aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance,
-        reg_id, params, flow_key)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        reg_id, params, flow_key, refreshed_at, gruu)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ? AND flow_key = ?"
 CHANGE_SCRIPT: Final = """
     UPDATE scripts SET script = ?, media_type = ?, modified = ?, modified_by = ?, enabled = ?, version = version + 1
@@ -104,7 +104,7 @@ ALL_USERS: Final = """
     FROM users"""
 ALL_BINDINGS: Final = """
     SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params,
-        flow_key
+        flow_key, refreshed_at, gruu
     FROM contacts"""
 ALL_SCRIPTS: Final = "SELECT aor, kind, script, media_type, modified, modified_by, version, enabled FROM scripts"
 ALL_DOMAINS: Final = "SELECT name, canonical FROM domain"
@@ -140,6 +140,8 @@ def put_binding(execute: Execute, change: PutBinding) -> None:
             b.reg_id,
             b.params,
             b.key,
+            b.refreshed_at,
+            b.gruu,
         ),
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sipd.core.decision import Proxy, Relay
 from sipd.core.location import groups, redirect, target_set
 from sipd.errors import TemporarilyUnavailable
-from sipd.hop import Hop, Target
+from sipd.hop import Hop, Target, Way
 from sipd.message import parse_uri
 from sipd.rows import Binding
 from tests.core.tables import BOB, WALL, House, request
@@ -72,7 +72,11 @@ def test_a_target_has_what_the_binding_has():
     row = binding(q=700, path=("<sip:edge.example;lr>",), received="tcp:[2001:db8::5]:5070")
     assert target_set([row], WALL) == [
         Target(
-            parse_uri("sip:bob@192.0.2.21"), 700, ("<sip:edge.example;lr>",), Hop("TCP", "2001:db8::5", 5070), owner=BOB
+            parse_uri("sip:bob@192.0.2.21"),
+            700,
+            ("<sip:edge.example;lr>",),
+            Way(Hop("TCP", "2001:db8::5", 5070)),
+            owner=BOB,
         )
     ]
 
