@@ -25,6 +25,9 @@ EXAMPLE: Final = "Write it like udp:192.0.2.1:5060, tcp:0.0.0.0:5060 or udp:[200
 _LISTEN = re.compile(r"([A-Za-z]+):(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _MAPPED = "::ffff:"
 
+ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.ASCII | re.DOTALL)
+"""A host that ends in a number and is no address is no name either: nobody is asked for it (T07)."""
+
 
 class Unreachable(ServiceUnavailable):
     """No way leads there: no such name, or no listener of that transport and family (RFC 3263 §4.3)."""

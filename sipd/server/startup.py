@@ -231,7 +231,7 @@ def furnish(
         tables=cache,
         writer=writer,
         network=network,
-        resolver=resolver or Resolver(),
+        resolver=resolver or Resolver(listening=lambda: network.listening),
         transactions=Transactions(now, capacity=settings.max_transactions),
         seal=seal,
         admission=Admission(guard, LOG),
