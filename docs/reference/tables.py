@@ -13,7 +13,7 @@ from sipd.core import uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
-from sipd.net import listener, resolver, stream, udp
+from sipd.net import dead, listener, locating, resolver, stream, udp
 from sipd.rows import Settings
 from sipd.server import call, search
 from sipd.store import cache, options, statements, writer
@@ -81,7 +81,8 @@ LIMITS: Final = (
     ("Network", "bytes that may wait to be sent on one connection", stream.MAX_WAITING),
     ("Network", "names looked up at a time", resolver.MAX_LOOKUPS),
     ("Network", "seconds that one look-up of a name may take", resolver.TIMEOUT),
-    ("Network", "addresses tried for one name", resolver.MAX_TARGETS),
+    ("Network", "places that one request is tried at", locating.MAX_HOPS),
+    ("Network", "seconds for which a place that failed comes after the others", dead.DEAD_FOR),
     ("Other", "nonce counts below the highest seen that are still good", guard.WINDOW),
     ("Other", "characters of one value in the log", log.MOST),
     ("Other", "log lines of one kind in one period; the others are counted", log.BURST),
