@@ -110,3 +110,4 @@ class Target(NamedTuple):
     bound: bool = False  # nothing but that flow leads there: without it 430 (RFC 5626 §5.3)
     key: str = ""  # of the binding, which `owner`, `uri` and this name
     others: tuple[Target, ...] = ()  # the same phone's other flows, to be tried when this has failed (RFC 5626 §7)
+    qa: int = 1000  # what the caller makes of it among those of equal q, thousandths (RFC 3841 §7.2.4)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type
 from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
-from sipd.core import uploads
+from sipd.core import features, preferences, uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
@@ -55,6 +55,8 @@ LIMITS: Final = (
     ("Messages", "Via values (more: 483)", MAX_VIAS),
     ("Messages", "Route values", MAX_ROUTES),
     ("Calls", "branches of one request", call.MOST_BRANCHES),
+    ("Calls", "values of Accept-Contact and Reject-Contact of one request", preferences.MOST_RULES),
+    ("Calls", "numbers in one feature parameter", features.MOST_RANGES),
     ("Calls", "rows that one search may have to load", search.ROUNDS),
     (
         "Calls",

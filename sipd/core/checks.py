@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 """Schemes a Request-URI may have (§16.3 step 2)."""
 
-PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset()
-"""Option tags understood in Proxy-Require."""
+PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset({"pref"})
+"""Option tags understood in Proxy-Require: caller preferences (RFC 3841 §5)."""
 
-EXTENSIONS: Final = frozenset({"path"})
+EXTENSIONS: Final = frozenset({"path", "pref"})
 """Option tags understood in Require, by the registrar and where OPTIONS asks the server itself."""
 
 _LOOP: Final = "loop"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sipd.core.preferences import NO_WISHES, Disposition
+
 if TYPE_CHECKING:
     from sipd.cpl import Program
     from sipd.hop import Target
@@ -57,11 +59,13 @@ class Proxy(NamedTuple):
 
     `quick`: one target, no search beyond it (in a dialog, or a
     non-INVITE): no task is needed. `owner`: whose bindings they are.
+    `disposition`: how the caller wants them tried.
     """
 
     targets: tuple[Target, ...]
     quick: bool = False
     owner: str | None = None
+    disposition: Disposition = NO_WISHES
     marks: tuple[Mark, ...] = ()
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sipd.core.decision import Proxy, Relay, Respond
+from sipd.core.preferences import BEST, NO_WISHES, disposition_of, wanted
 from sipd.errors import BadSyntax, TemporarilyUnavailable
 from sipd.hop import WEB, Target, Way
 from sipd.message import parse_uri, q_from_text, q_to_text
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
 
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
+    from sipd.core.preferences import Order
     from sipd.core.tables import Tables
     from sipd.message import Response
     from sipd.rows import Binding
 
 
-def groups(targets: Iterable[Target], spread: int = 50) -> list[list[Target]]:
+def groups(targets: Iterable[Target], spread: int = 50, order: Order = "") -> list[list[Target]]:
     """Targets in the order to try them: best q first, near-equal q together.
 
     Each inner list holds the targets whose q is at most `spread` thousandths
     below its best, in the order they came within equal q; none is empty. §16.6.
+    Of such a group those come first that the caller prefers (RFC 3841 §7.2.4);
+    in the order `parallel` all are one group, in `sequential` each is one (§9.1).
     """
     if spread < 0:
         raise ValueError("a negative spread")
@@ -46,7 +50,17 @@ def groups(targets: Iterable[Target], spread: int = 50) -> list[list[Target]]:
         else:
             made.append([target])
             best = target.q
-    return made
+    if any(target.qa != BEST for group in made for target in group):
+        made = [part for group in made for part in _by_qa(group)]
+    if not order:
+        return made
+    ordered = [target for group in made for target in group]
+    return [[target] for target in ordered] if order == "sequential" else [ordered] if ordered else []
+
+
+def _by_qa(group: list[Target]) -> list[list[Target]]:
+    values = sorted({target.qa for target in group}, reverse=True)
+    return [[target for target in group if target.qa == qa] for qa in values]
 
 
 def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
@@ -70,14 +84,26 @@ def target_of(binding: Binding) -> Target:
     )
 
 
+def _as_wanted(binding: Binding, qa: int) -> Target:
+    target = target_of(binding)
+    return target if qa == BEST else target._replace(qa=qa)
+
+
 def redirect(targets: Sequence[Target]) -> Respond:
-    """302 with these as contacts, the best first (§8.3)."""
-    ordered = sorted(targets, key=lambda target: -target.q)
+    """302 with these as contacts, the best first (§8.3); an order of the caller's is put into q (RFC 3841 §7.2.4)."""
+    ordered = sorted(targets, key=_rank)
+    if any(target.qa != BEST for target in ordered):
+        ranks = sorted({_rank(target) for target in ordered})
+        ordered = [target._replace(q=1000 - 1000 * ranks.index(_rank(target)) // len(ranks)) for target in ordered]
     contacts = tuple(
         ("Contact", f"<{target.uri.text}>" if target.q == 1000 else f"<{target.uri.text}>;q={q_to_text(target.q)}")
         for target in ordered
     )
     return Respond(302, headers=contacts)
+
+
+def _rank(target: Target) -> tuple[int, int]:
+    return -target.q, -target.qa
 
 
 def contacts_of(response: Response) -> tuple[Target, ...]:
@@ -95,18 +121,25 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
     request, callee = inquiry.request, inquiry.callee
     if not callee:
         return forward(inquiry, (Target(inquiry.uri),))
-    targets = target_set(tables.bindings(callee), inquiry.wall)
-    if not targets:
+    live = [binding for binding in tables.bindings(callee) if binding.expires_at > inquiry.wall]
+    if not live:
         inquiry.trace.append(Step("locate", callee, "no binding"))
+        raise TemporarilyUnavailable
+    targets = [_as_wanted(binding, qa) for binding, qa in wanted(request, live)]
+    if not targets:
+        inquiry.trace.append(Step("locate", callee, "none as the caller wants it"))
         raise TemporarilyUnavailable
     if request.method == "ACK":
         return Relay(targets[0])
+    disposition = disposition_of(request) if "Request-Disposition" in request.names else NO_WISHES
     rung = [target for target in targets if target.action == "proxy"]
-    if not rung or tables.settings.mode == "redirect" or _asks_for_redirect(inquiry):
+    if not rung or tables.settings.mode == "redirect" or disposition.redirect:
         inquiry.trace.append(Step("locate", callee, "redirect"))
         return redirect(targets)
+    if not disposition.fork:
+        rung = sorted(rung, key=_rank)[:1]
     inquiry.trace.append(Step("locate", callee, "proxy"))
-    return Proxy(tuple(rung), quick=len(rung) == 1 and request.method != "INVITE", owner=callee)
+    return Proxy(tuple(rung), len(rung) == 1 and request.method != "INVITE", callee, disposition)
 
 
 def forward(inquiry: Inquiry, targets: tuple[Target, ...]) -> Decision:
@@ -115,10 +148,3 @@ def forward(inquiry: Inquiry, targets: tuple[Target, ...]) -> Decision:
     if inquiry.request.method == "ACK":
         return Relay(targets[0])
     return Proxy(targets, quick=inquiry.in_dialog or inquiry.request.method != "INVITE")
-
-
-def _asks_for_redirect(inquiry: Inquiry) -> bool:
-    request = inquiry.request
-    if "Request-Disposition" not in request.names:
-        return False
-    return any(value.strip(" \t").lower() == "redirect" for value in request.values("Request-Disposition"))

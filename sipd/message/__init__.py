@@ -5,7 +5,7 @@ from __future__ import annotations
 from sipd.message.auth import AuthParams, parse_auth
 from sipd.message.compose import Draft, response_to
 from sipd.message.framing import PING, Framer
-from sipd.message.grammar import Params, find_param, is_ipv6, quote, split_list, unquote, write_params
+from sipd.message.grammar import Params, find_param, is_ipv6, parse_params, quote, split_list, unquote, write_params
 from sipd.message.headers import canonical_name
 from sipd.message.message import Message, Request, Response
 from sipd.message.parse import parse
@@ -50,6 +50,7 @@ __all__ = [
     "parse_address",
     "parse_auth",
     "parse_cseq",
+    "parse_params",
     "parse_route",
     "parse_uri",
     "parse_via",

@@ -81,7 +81,7 @@ class Call:
                 self.supervised = False
                 self._root = Branch(self, self, decision.targets[0])
             else:
-                self._root = Fork.by_q(self, self, self._inquiry, decision.targets)
+                self._root = Fork.by_q(self, self, self._inquiry, decision)
             self._root.start()
         else:
             search = Search(self, self, self._inquiry)

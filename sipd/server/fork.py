@@ -13,6 +13,7 @@ from sipd.trace import Step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sipd.core.decision import Proxy
     from sipd.core.inquiry import Inquiry
     from sipd.core.response_context import Action
     from sipd.hop import Target
@@ -32,6 +33,7 @@ class Fork:
     __slots__ = (
         "_call",
         "_cancelled",
+        "_cancels",
         "_children",
         "_context",
         "_groups",
@@ -65,12 +67,21 @@ class Fork:
         self._tried: set[str] = set()
         self._timer: Handle | None = None
         self._cancelled = False
+        self._cancels = True  # False: the others ring on when one has answered (RFC 3841 §9.1)
         self.final: Response | None = None
 
     @classmethod
-    def by_q(cls, call: CallView, parent: Parent, inquiry: Inquiry, targets: tuple[Target, ...]) -> Fork:
-        """The fork that rings these as with no script: by q, the next group after the stagger (§16.6)."""
-        return cls(call, parent, inquiry, groups(targets), call.house.tables.settings.stagger)
+    def by_q(cls, call: CallView, parent: Parent, inquiry: Inquiry, decision: Proxy) -> Fork:
+        """The fork that rings these as with no script: by q, the next group after the stagger (§16.6).
+
+        Or as the caller asked: all at once, or each when the one before has failed (RFC 3841 §9.1).
+        """
+        settings, asked = call.house.tables.settings, decision.disposition
+        stagger = None if asked.order == "sequential" else settings.stagger
+        recurse = settings.recurse if asked.recurse is None else asked.recurse
+        made = cls(call, parent, inquiry, groups(decision.targets, order=asked.order), stagger, recurse=recurse)
+        made._cancels = asked.cancel
+        return made
 
     def start(self) -> None:
         """Ring the first group."""
@@ -110,8 +121,9 @@ class Fork:
                 self._parent.receive(self, action.response)
             elif isinstance(action, CancelOthers):
                 self._stop_groups()
-                for other in action.branches:
-                    other.cancel()
+                if self._cancels or not self._context.answered:
+                    for other in action.branches:
+                        other.cancel()
             else:
                 self._settle(action.response)
 

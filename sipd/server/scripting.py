@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
+from sipd.core.decision import Proxy
 from sipd.core.location import contacts_of, target_set
 from sipd.core.response_context import preference
 from sipd.cpl.evaluate import evaluate
@@ -264,7 +265,7 @@ class CplRun:
                 if end.targets:
                     self._over = False
                     search.inquiry = self._onward()
-                    search.fork(end.targets)
+                    search.fork(Proxy(end.targets))
                 else:
                     self._up(local_response(house.seal, request, 404))
 

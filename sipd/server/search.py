@@ -15,7 +15,6 @@ from sipd.server.scripting import CplRun
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
-    from sipd.hop import Target
     from sipd.message import Response
     from sipd.server.node import CallView, Node, Parent
 
@@ -68,7 +67,7 @@ class Search:
         """Do what was decided."""
         match decision:
             case Proxy():
-                self.fork(decision.targets)
+                self.fork(decision)
             case RunScript():
                 self._call.house.counters.scripts += 1
                 self._child = CplRun(self._call, self, decision)
@@ -89,9 +88,9 @@ class Search:
             case _:  # a Relay is dispatch's own and never comes from a search inside a call
                 self.end(local_response(self._call.house.seal, self._call.request, 500))
 
-    def fork(self, targets: tuple[Target, ...]) -> None:
+    def fork(self, decision: Proxy) -> None:
         """Ring these by q, as with no script or when a script leaves it to us."""
-        self._child = Fork.by_q(self._call, self, self.inquiry, targets)
+        self._child = Fork.by_q(self._call, self, self.inquiry, decision)
         self._child.start()
 
     def script_had_its_say(self, owner: str, direction: str) -> None:

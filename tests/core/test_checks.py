@@ -121,6 +121,7 @@ def test_max_forwards_0_stops_what_is_not_for_us(made, status):
         (register("Require: foo, path", "Require: bar"), 420),
         (register("Require: Path"), 200),
         (request("OPTIONS", "sip:bob@example.com", "Require: foo"), 200),
+        (request("INVITE", "sip:bob@example.com", "Proxy-Require: pref"), 200),
         (request("ACK", "sip:bob@example.com", "Proxy-Require: foo"), 200),
     ],
 )
