@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.reference import flags, machines, standards, tables
+from docs.reference import flags, machines, standards, tables, threats
 
 HERE = Path(__file__).resolve().parent
 TRANSACTIONS = HERE.parent / "explanation" / "transactions.md"
@@ -22,5 +22,6 @@ def pages() -> dict[Path, str]:
         HERE / "cpl.md": tables.cpl_page(),
         HERE / "limits.md": tables.limits_page(),
         HERE / "standards.md": standards.standards_page(),
+        HERE / "threats.md": threats.threats_page(),
         TRANSACTIONS: machines.filled(TRANSACTIONS.read_text("utf-8")),
     }

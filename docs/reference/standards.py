@@ -39,7 +39,8 @@ VERDICTS: Final = ("held", "held in part", "no", "not ours")
 _ROW: Final = re.compile(
     rf"(?P<section>[0-9A-Z][0-9.]*(?:\([0-9a-z]+\))?) (?P<level>{'|'.join(LEVELS)})(?:\*(?P<times>\d+))? (?P<text>\S.*)"
 )
-_TEST: Final = re.compile(r"tests/[\w/]+\.py(?:::\w+)+(?:\[.+\])?")
+TEST: Final = re.compile(r"tests/[\w/]+\.py(?:::\w+)+(?:\[.+\])?")
+"""How a test is named: file, class where it has one, function, and perhaps the id of a case."""
 
 
 class Row(NamedTuple):
@@ -118,7 +119,7 @@ def _verdicts(name: str, lines: Iterable[tuple[int, str]]) -> tuple[tuple[str, .
         start = next((start for start in said if word.startswith(start)), "")
         if start and not said[start]:
             said[start] = word.removeprefix(start)
-        elif _TEST.fullmatch(word):
+        elif TEST.fullmatch(word):
             tests.append(word)
         else:
             raise ValueError(f"{name}:{number}: neither a test, nor `no, because ...`, nor `not ours: ...`: {word}")

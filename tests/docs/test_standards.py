@@ -8,11 +8,15 @@ from functools import cache
 import pytest
 
 from docs.reference.standards import STANDARDS, Standard, read, standards
+from docs.reference.threats import threats
 from tests.running import REPOSITORY
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ALL = standards()
-TESTS = sorted({test for standard in ALL for row in standard.rows for test in row.tests})
+TESTS = sorted(
+    {test for standard in ALL for row in standard.rows for test in row.tests}
+    | {test for threat in threats() for test in threat.tests}
+)
 
 
 @cache
@@ -99,3 +103,16 @@ def test_a_row_has_its_parts() -> None:
     assert tuple(first) == ("16.6(4)", "MUST NOT", 2, "do | that", ("tests/a/test_b.py::test_c[d-e]",), "z", "")
     assert (first.verdict, second.verdict) == ("held in part", "not ours")
     assert first.order == ((16, ""), (6, ""), (4, "")) < second.order
+
+
+def test_threats_are_in_order_and_each_has_its_id_once() -> None:
+    ids = [int(threat.id[1:]) for threat in threats()]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize(
+    "text", ["T01 what: then\n", "    tests/a.py::test_b\n", "T01 no colon\n", "T01 a: b\n    some test\n"]
+)
+def test_a_threat_without_a_test_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"threats\.txt"):
+        threats(text)
