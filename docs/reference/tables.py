@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type
 from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
-from sipd.core import features, preferences, uploads
+from sipd.core import calls, features, preferences, recursion, uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MEANINGS: Final = {
     "auth": "how users prove who they are; `none`: nobody has to (for trying things out)",
     "digest_uri_check": "how far the `uri` of the credentials must agree with the Request-URI",
-    "mode": "`proxy`: send requests on; `redirect`: tell the caller where to go",
+    "mode": "`proxy`: send requests on; `redirect`: tell the caller where to go; `stateless`: send on what has one"
+    " way without keeping anything of it (§16.11)",
     "record_route": "stay in the dialog of the calls that are sent on",
     "unknown_callee": "what a proven caller hears of a user that does not exist; `hide`: 480, as for one who is out",
     "default_expires": "seconds a binding holds when the phone asks for none",
@@ -54,7 +55,10 @@ LIMITS: Final = (
     ("Messages", "header lines", MAX_FIELDS),
     ("Messages", "Via values (more: 483)", MAX_VIAS),
     ("Messages", "Route values", MAX_ROUTES),
-    ("Calls", "branches of one request", call.MOST_BRANCHES),
+    ("Calls", "branches and users searched for of one request, in all (at once: max_breadth)", call.MOST_BRANCHES),
+    ("Calls", "users that one search may lead through, one after another (more: 483)", calls.MOST_DEEP),
+    ("Calls", "contacts of 3xx responses tried for one request", recursion.MOST_FOLLOWED),
+    ("Calls", "3xx responses that lead from one to the next", recursion.MOST_DEEP),
     ("Calls", "values of Accept-Contact and Reject-Contact of one request", preferences.MOST_RULES),
     ("Calls", "numbers in one feature parameter", features.MOST_RANGES),
     ("Calls", "rows that one search may have to load", search.ROUNDS),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import RunScript
 from sipd.core.routes import joined, local_domain, means_server, names_us
-from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable
+from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable, TooManyHops
 from sipd.trace import Step
 
 if TYPE_CHECKING:
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
     from sipd.script import Direction
+
+
+MOST_DEEP: Final = 20
+"""Users that one search may lead through, one after another (T38); beyond it 483, as after too many hops."""
 
 
 def seek(inquiry: Inquiry, tables: Tables) -> None:
@@ -46,6 +50,9 @@ def find_user(inquiry: Inquiry, tables: Tables) -> None:
     if callee in inquiry.path:
         inquiry.trace.append(Step("find_user", callee, "twice"))
         raise LoopDetected
+    if len(inquiry.path) > MOST_DEEP:
+        inquiry.trace.append(Step("find_user", callee, "too deep"))
+        raise TooManyHops
     if tables.user(callee) is not None:
         return
     settings = tables.settings

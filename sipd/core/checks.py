@@ -72,6 +72,22 @@ def check_max_forwards(inquiry: Inquiry, tables: Tables) -> None:
         raise TooManyHops
 
 
+def check_max_breadth(inquiry: Inquiry, tables: Tables) -> None:
+    """400 for a Max-Breadth that is no positive number or comes twice (RFC 5393 §5.3.1); fills in `breadth`.
+
+    None at all counts as the most there may be, and so does more than that.
+    """
+    request = inquiry.request
+    most = inquiry.breadth = tables.settings.max_breadth
+    if "Max-Breadth" not in request.names:
+        return
+    values = request.values("Max-Breadth")
+    if len(values) > 1 or not values[0].isascii() or not values[0].isdigit() or not values[0].strip("0"):
+        raise BadSyntax("Bad Max-Breadth")
+    digits = values[0].lstrip("0")
+    inquiry.breadth = min(most, int(digits)) if len(digits) < 9 else most
+
+
 def check_loop(inquiry: Inquiry, tables: Tables) -> None:
     """482 when this very request has been sent on by us before: a Via of ours has its mark (T37, T38)."""
     request = inquiry.request
@@ -143,6 +159,7 @@ CHECKS: Final[tuple[Callable[[Inquiry, Tables], None], ...]] = (
     check_syntax,
     check_scheme,
     check_max_forwards,
+    check_max_breadth,
     check_loop,
     check_proxy_require,
     check_own,

@@ -30,6 +30,7 @@ class Passage(NamedTuple):
     came_transport: str
     record_route: bool
     seal: Seal
+    max_breadth: int = 0  # to be said in the copy (RFC 5393 §5.3.3); 0: what the request says, or nothing
 
 
 def stamp(request: Request, source: Hop) -> None:
@@ -77,6 +78,11 @@ def forwarded_copy(request: Request, passage: Passage) -> bytes:
         lines.append("Max-Forwards: 70")
     else:
         lines[names.index("Max-Forwards")] = f"Max-Forwards: {hops - 1}"
+    if passage.max_breadth:
+        if "Max-Breadth" in names:
+            lines[names.index("Max-Breadth")] = f"Max-Breadth: {passage.max_breadth}"
+        else:
+            lines.append(f"Max-Breadth: {passage.max_breadth}")
     routes = [f"Record-Route: {value}" for value in _record_routes(request, passage)]
     head = "\r\n".join([f"{request.method} {passage.target.uri.text} SIP/2.0", *routes, *lines, "", ""])
     return head.encode("utf-8", "surrogateescape") + request.body
@@ -94,6 +100,12 @@ def lower_max_forwards(draft: Draft, request: Request, passage: Passage) -> None
         draft.append("Max-Forwards", "70")
     else:
         draft.lines[draft.names.index("Max-Forwards")] = f"Max-Forwards: {hops - 1}"
+
+
+def share_breadth(draft: Draft, request: Request, passage: Passage) -> None:
+    """The share of this branch of how many the request may have at once (RFC 5393 §5.3.3)."""
+    if passage.max_breadth:
+        draft.replace("Max-Breadth", str(passage.max_breadth))
 
 
 def record_route(draft: Draft, request: Request, passage: Passage) -> None:
@@ -137,7 +149,15 @@ def add_via(draft: Draft, request: Request, passage: Passage) -> None:
     draft.lines.insert(at, f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}")
 
 
-EDITS: Final = (set_request_uri, lower_max_forwards, record_route, add_path, follow_strict_route, add_via)
+EDITS: Final = (
+    set_request_uri,
+    lower_max_forwards,
+    share_breadth,
+    record_route,
+    add_path,
+    follow_strict_route,
+    add_via,
+)
 
 
 def returned_copy(response: Response) -> Response:

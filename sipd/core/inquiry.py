@@ -73,17 +73,25 @@ class Inquiry:
     in_dialog: bool = False  # our sealed Route was on top: follow it
     consulted: frozenset[tuple[str, str]] = frozenset()  # (aor, direction) of scripts run
     path: tuple[str, ...] = ()  # users gone through
-    breadth: int = 60  # RFC 5393 §5.3: branches this search may make
+    breadth: int = 60  # branches that the search for `uri` may have at once (RFC 5393 §5.3)
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours
     marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
 
-    def toward(self, uri: Uri, *, consulted: tuple[str, str] | None = None, through: str | None = None) -> Inquiry:
+    def toward(
+        self,
+        uri: Uri,
+        *,
+        consulted: tuple[str, str] | None = None,
+        through: str | None = None,
+        breadth: int | None = None,
+    ) -> Inquiry:
         """The question one step on: another URI, one more script that had its say, one more user gone through."""
         return replace(
             self,
             uri=uri,
             callee="",
             marks=(),
+            breadth=self.breadth if breadth is None else breadth,
             consulted=self.consulted if consulted is None else self.consulted | {consulted},
             path=self.path if through is None else (*self.path, through),
         )

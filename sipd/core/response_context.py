@@ -40,11 +40,13 @@ class Settled(NamedTuple):
 
 Action = Forward | CancelOthers[Branch] | Settled
 
-PREFERENCE: Final = {401: 0, 407: 0, 415: 1, 420: 1, 484: 1, 503: 9}
+PREFERENCE: Final = {401: 0, 407: 0, 415: 1, 420: 1, 484: 1, 408: 6, 487: 7, 440: 8, 482: 8, 483: 8, 503: 9}
 """Rank of a status within its class, DEFAULT_RANK for others, the least is best; equal ones in the order they came.
 
-First what the caller can act upon, challenges before all (step 6). A 503
-speaks of that next hop, not of us: any other 5xx says more.
+First what the caller can act upon, challenges before all (step 6). Last what
+says nothing of the one who was called: nobody answered, we cancelled, the
+request went in circles. A 503 speaks of that next hop, not of us: any other
+5xx says more.
 """
 
 DEFAULT_RANK: Final = 5

@@ -25,6 +25,7 @@ class Branch:
     """One target. Its attempts are client transactions, one per hop; the parent sees one final response."""
 
     __slots__ = (
+        "_breadth",
         "_call",
         "_client",
         "_ended",
@@ -39,8 +40,9 @@ class Branch:
         "target",
     )
 
-    def __init__(self, call: CallView, parent: Parent, target: Target) -> None:
+    def __init__(self, call: CallView, parent: Parent, target: Target, breadth: int = 0) -> None:
         self._call = call
+        self._breadth = breadth  # its Max-Breadth; 0: as it came
         self._parent = parent
         self.target = target
         self.final: Response | None = None
@@ -56,9 +58,6 @@ class Branch:
     def start(self) -> None:
         """Send the request at once where the way is known; else its task finds the way first."""
         call = self._call
-        if not call.admit(self):
-            self._finish(self._local(440, "Max-Breadth Exceeded"))
-            return
         hops = self._known_hops()
         if self._flow is None and self.target.bound and not self.target.path:
             self._finish(self._local(430))
@@ -88,12 +87,15 @@ class Branch:
 
     def cancel(self) -> None:
         """Ask the phone to stop ringing; its final response is still awaited (§9.1)."""
-        if self.cancelled or self.final is not None or self._call.request.method != "INVITE":
+        if self.cancelled or self.final is not None:
             return
-        self.cancelled = True
-        if self._client is None:
+        if self._client is None:  # nothing has been sent
+            self.cancelled = True
             self._finish(self._local(487))
             return
+        if self._call.request.method != "INVITE":
+            return
+        self.cancelled = True
         self._disarm()
         self._call.house.transactions.cancel(self._client)
 
@@ -196,6 +198,7 @@ class Branch:
                 call.flow.remote.transport,
                 house.tables.settings.record_route,
                 house.seal,
+                self._breadth,
             )
             data = forwarded_copy(call.request, passage)
             house.counters.calls += 1

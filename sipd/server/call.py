@@ -9,30 +9,32 @@ import trio
 from sipd.core.checks import loop_mark
 from sipd.core.decision import Proxy
 from sipd.core.forwarding import COOKIE
+from sipd.core.recursion import uri_key
 from sipd.core.routes import local_domain
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch, LateAnswers
 from sipd.server.door import report
-from sipd.server.fork import Fork
+from sipd.server.fork import Fork, follows_3xx
 from sipd.server.registration import commit
 from sipd.server.search import Search
 from sipd.trace import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sipd.core.decision import Commit, Decision
     from sipd.core.inquiry import Inquiry
+    from sipd.core.recursion import Key
     from sipd.core.tables import Missing
     from sipd.hop import Flow, Target
-    from sipd.message import Request, Response
+    from sipd.message import Request, Response, Uri
     from sipd.server.house import House
     from sipd.server.node import Node, Parent
     from sipd.trace import Trace
     from sipd.transaction import ServerTransaction
 
-MOST_BRANCHES: Final = 60
-"""Branches one request may have (RFC 5393 §5: the default Max-Breadth)."""
+MOST_BRANCHES: Final = 500
+"""Branches, and users searched for, that one request may have in all, one after another."""
 
 
 class Call:
@@ -47,8 +49,11 @@ class Call:
         "_nursery",
         "_root",
         "_status",
+        "_targets",
+        "_tried",
         "_waiting",
         "flow",
+        "followed",
         "house",
         "request",
         "server",
@@ -72,14 +77,17 @@ class Call:
         self._nursery: trio.Nursery | None = None
         self._waiting: list[Callable[[], Awaitable[None]]] | None = []  # for the nursery to come
         self._loop_mark = ""
+        self._targets: list[Uri] = []  # handed to `child`
+        self._tried: dict[Key, int] = {}  # the same and the request's own, once a 3xx is to be followed
+        self.followed = 0
         server.user = self
 
     def begin(self, decision: Decision | Missing) -> None:
         """Carry out what policy decided; or load the row it missed and ask again."""
         if type(decision) is Proxy:  # all is known: no search stands over it
-            if decision.quick:
-                self.supervised = False
-                self._root = Branch(self, self, decision.targets[0])
+            self.supervised = not decision.quick
+            if decision.quick and (self._inquiry.in_dialog or not follows_3xx(self.house, decision)):
+                self._root = self._branch(self, decision.targets[0], self._inquiry.breadth)
             else:
                 self._root = Fork.by_q(self, self, self._inquiry, decision)
             self._root.start()
@@ -191,12 +199,6 @@ class Call:
         if self._live == 0:
             self._close()
 
-    def admit(self, branch: Branch) -> bool:
-        """Count a branch in, up to the most a request may have."""
-        self._live += 1
-        self._branches.append(branch)
-        return len(self._branches) <= MOST_BRANCHES
-
     def branch_ended(self) -> None:
         """One branch less to wait for; after the last the call is over."""
         self._live -= 1
@@ -216,12 +218,32 @@ class Call:
             self._loop_mark = loop_mark(self.request, self.house.seal)
         return f"{COOKIE}{fresh}.{self._loop_mark}"
 
-    def child(self, parent: Parent, target: Target, inquiry: Inquiry) -> Node:
-        """A Search for a URI of this house, a Branch for any other target."""
+    @property
+    def room(self) -> int:
+        """How many more children the call may have (SECURITY T38: what nobody sent on is bounded, too)."""
+        return MOST_BRANCHES - len(self._targets)
+
+    def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
+        """A Search for a URI of this house, a Branch for any other target; `breadth` is its share."""
         house = self.house
+        self._targets.append(target.uri)
         if local_domain(target.uri, house.tables, house.context.places) is not None:
-            return Search(self, parent, inquiry.toward(target.uri, through=target.owner))
-        return Branch(self, parent, target)
+            return Search(self, parent, inquiry.toward(target.uri, through=target.owner, breadth=breadth))
+        return self._branch(parent, target, breadth)
+
+    def _branch(self, parent: Parent, target: Target, breadth: int) -> Branch:
+        """A Branch, counted in; it says its share where that is not what saying nothing means (RFC 5393 §5.3.3)."""
+        said = breadth != self.house.tables.settings.max_breadth or "Max-Breadth" in self.request.names
+        branch = Branch(self, parent, target, breadth if said else 0)
+        self._live += 1
+        self._branches.append(branch)
+        return branch
+
+    def tried(self, ahead: Sequence[Target]) -> dict[Key, int]:
+        """Where the request has been, or is about to be, sent by us, with how many 3xx led there; may be added to."""
+        for uri in (self.request.uri, *self._targets, *(target.uri for target in ahead)):
+            self._tried.setdefault(uri_key(uri), 0)
+        return self._tried
 
     def _close(self) -> None:
         """Over: tell explain, leave a thin link for late 2xx, break the cycles."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sipd.core.location import contacts_of, groups
+from sipd.core.location import groups
+from sipd.core.recursion import FOLLOWED, MOST_FOLLOWED, to_follow
 from sipd.core.response_context import CancelOthers, Forward, ResponseContext
 from sipd.server.answer import local_response
 from sipd.trace import Step
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
     from sipd.core.response_context import Action
     from sipd.hop import Target
     from sipd.message import Response
+    from sipd.server.house import House
     from sipd.server.node import CallView, Node, Parent
     from sipd.transaction import Handle
+
+
+def follows_3xx(house: House, decision: Proxy) -> bool:
+    """Whether the contacts of a 3xx are tried: as the caller asked, else as the setting says (RFC 3841 §9.1)."""
+    asked = decision.disposition.recurse
+    return house.tables.settings.recurse if asked is None else asked
 
 
 class Fork:
@@ -28,6 +36,10 @@ class Fork:
     The first group rings at once; each next one joins when all before have
     failed, or after `stagger` seconds (None: only then). Branches of earlier
     groups are left ringing.
+
+    No more ring at a time than the inquiry's breadth allows: each child has a
+    share of it, at least 1; those for whom none is left wait until a child
+    has ended and its share is free again (RFC 5393 §5.3.3).
     """
 
     __slots__ = (
@@ -36,13 +48,17 @@ class Fork:
         "_cancels",
         "_children",
         "_context",
+        "_filling",
+        "_free",
         "_groups",
         "_inquiry",
+        "_live",
         "_parent",
         "_recurse",
         "_stagger",
         "_timer",
-        "_tried",
+        "_waiting",
+        "breadth",
         "final",
     )
 
@@ -64,7 +80,10 @@ class Fork:
         self._recurse = recurse  # follow the contacts of a 3xx (§16.7 step 4)
         self._context: ResponseContext[Node] = ResponseContext(is_invite=call.request.method == "INVITE")
         self._children: list[Node] = []
-        self._tried: set[str] = set()
+        self._live: dict[Node, tuple[int, Target]] = {}  # share and target of those without a final response
+        self._waiting: Sequence[Target] = ()  # to be rung as soon as there is breadth for them
+        self.breadth = self._free = inquiry.breadth
+        self._filling = False
         self._timer: Handle | None = None
         self._cancelled = False
         self._cancels = True  # False: the others ring on when one has answered (RFC 3841 §9.1)
@@ -78,10 +97,15 @@ class Fork:
         """
         settings, asked = call.house.tables.settings, decision.disposition
         stagger = None if asked.order == "sequential" else settings.stagger
-        recurse = settings.recurse if asked.recurse is None else asked.recurse
+        recurse = follows_3xx(call.house, decision)
         made = cls(call, parent, inquiry, groups(decision.targets, order=asked.order), stagger, recurse=recurse)
         made._cancels = asked.cancel
         return made
+
+    @property
+    def outgoing(self) -> int:
+        """The breadth that children without a final response have (Outgoing Max-Breadth, RFC 5393 §5.3.2)."""
+        return self.breadth - self._free
 
     def start(self) -> None:
         """Ring the first group."""
@@ -90,6 +114,12 @@ class Fork:
         else:
             self._settle(local_response(self._call.house.seal, self._call.request, 480))
 
+    def widen(self, breadth: int) -> None:
+        """More breadth has come free elsewhere: ring those that waited for it."""
+        self.breadth += breadth
+        self._free += breadth
+        self._fill()
+
     def cancel(self) -> None:
         """Stop everything: no further group, CANCEL to what rings."""
         self._cancelled = True
@@ -97,6 +127,8 @@ class Fork:
         for child in tuple(self._children):
             child.cancel()
         self._act(None, self._context.no_more())
+        if self.final is None and not self._context.pending:  # nothing had been rung yet
+            self._settle(local_response(self._call.house.seal, self._call.request, 487))
 
     def release(self) -> None:
         """Let go of the children."""
@@ -106,10 +138,28 @@ class Fork:
 
     def receive(self, child: Node, response: Response) -> None:
         """A response of one child; decides what goes up."""
-        if self._recurse and 300 <= response.status < 400 and self._follow(child, response):
+        status = response.status
+        if status < 200:
+            self._act(child, self._context.receive(child, response))
             return
+        ended = self._live.pop(child, None)  # not again with a second 2xx (RFC 5393 §5.4.2)
+        if ended is not None:
+            share, target = ended
+            self._free += share
+            if self._recurse and status in FOLLOWED:
+                left = self._follow(child, target, response)
+                if left is None:
+                    return
+                response = left
         self._act(child, self._context.receive(child, response))
-        if self._groups and not self._context.pending and self._context.may_add:
+        if status >= 300:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """One has ended: its breadth goes to those who wait; when all have, the next group's turn has come."""
+        if self._waiting:
+            self._fill()
+        elif self._groups and not self._context.pending and self._context.may_add:
             self._next_group()
 
     def _act(self, child: Node | None, actions: tuple[Action[Node], ...]) -> None:
@@ -127,40 +177,85 @@ class Fork:
             else:
                 self._settle(action.response)
 
-    def _follow(self, child: Node, response: Response) -> bool:
-        """Ring where a 3xx points instead; False when it names nothing new (§16.7 step 4)."""
-        if self._cancelled or not self._context.may_add:
-            return False
-        new = [target for target in contacts_of(response) if target.uri.text not in self._tried]
-        if not new:
-            return False
-        self._call.trace.append(Step("fork", f"{response.status}", "follows its contacts"))
-        self._ring(new, instead_of=child)
-        return True
+    def _follow(self, child: Node, target: Target, response: Response) -> Response | None:
+        """Ring where a 3xx points instead (§16.7 step 4).
+
+        Gives what is left of the response to be judged with the others; None when nothing is.
+        """
+        context, call = self._context, self._call
+        if self._cancelled or not context.may_add:
+            return response
+        ahead = [*self._waiting, *(waiting for group in self._groups for waiting in group)]
+        tried, room = call.tried(ahead), MOST_FOLLOWED - call.followed
+        found = to_follow(self._inquiry, call.house.tables, target, response, tried, room)
+        if found.targets:
+            call.trace.append(Step("fork", f"{response.status}", "follows its contacts"))
+            call.followed += len(found.targets)
+            first, *others = groups(found.targets)
+            self._groups.extend(others[::-1])
+            self._waiting = (*self._waiting, *first)
+            context.expect_more = True
+        if found.rest is not None:
+            return found.rest
+        if not (found.targets or len(context.pending) > 1 or context.best or ahead):
+            return response  # all it says was tried already, and nobody else has said or will say anything
+        context.forget(child)
+        self._act(None, context.no_more() if not (self._waiting or self._groups) else ())
+        self._go_on()
+        return None
 
     def _next_group(self) -> None:
         call = self._call
         group = self._groups.pop()
-        self._context.expect_more = bool(self._groups)
         self._disarm()
         if self._groups and self._stagger is not None:
             when = call.house.now() + self._stagger
             self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._stagger_over))
-        self._ring(group)
+        self._waiting = (*self._waiting, *group) if self._waiting else group
+        self._fill()
 
-    def _ring(self, targets: Sequence[Target], instead_of: Node | None = None) -> None:
+    def _fill(self) -> None:
+        """Ring those who wait, as many as there is breadth for."""
+        if self._filling:  # a child ended as it was started: the loop below goes on with what that left
+            return
+        self._filling = True
+        while self._waiting and self._free and not self._cancelled and self._context.may_add:
+            if not self._call.room:
+                self._give_up()
+                break
+            for child in self._take():
+                if child.final is None and not self._cancelled:
+                    child.start()
+        self._filling = False
+
+    def _give_up(self) -> None:
+        """The request has had as many branches as it may have in all: what has been said so far must do."""
+        self._call.trace.append(Step("fork", "too many branches", "no further one"))
+        self._stop_groups()
+        self._act(None, self._context.no_more())
+        if self.final is None and not self._context.pending:
+            self._settle(local_response(self._call.house.seal, self._call.request, 440))
+
+    def _take(self) -> list[Node]:
+        """The next children, with the free breadth dealt out evenly; later groups keep theirs, as they may join."""
+        waiting, context, call = self._waiting, self._context, self._call
+        shares = len(waiting)
+        if self._groups and self._stagger is not None:
+            shares += sum(map(len, self._groups))
+        count = min(len(waiting), self._free, call.room)
+        self._waiting = waiting[count:]
+        context.expect_more = bool(self._waiting or self._groups)
         started = []
-        for target in targets:  # all are known to the context before the first can end
-            self._tried.add(target.uri.text)
-            child = self._call.child(self, target, self._inquiry)
-            started.append(child)
+        for target in waiting[:count]:  # all are known to the context before the first can end
+            share = max(1, self._free // shares)
+            child = call.child(self, target, self._inquiry, share)
+            shares -= 1
+            self._free -= share
+            self._live[child] = (share, target)
             self._children.append(child)
-            self._context.add(child)
-        if instead_of is not None:
-            self._context.forget(instead_of)
-        for child in started:
-            if not self._cancelled and self.final is None:
-                child.start()
+            context.add(child)
+            started.append(child)
+        return started
 
     def _stagger_over(self) -> None:
         self._timer = None
@@ -170,6 +265,7 @@ class Fork:
 
     def _stop_groups(self) -> None:
         self._groups.clear()
+        self._waiting = ()
         self._context.expect_more = False
         self._disarm()
 

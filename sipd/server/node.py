@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sipd.core.decision import Commit
     from sipd.core.inquiry import Inquiry
+    from sipd.core.recursion import Key
     from sipd.hop import Flow, Target
     from sipd.message import Request, Response
-    from sipd.server.branch import Branch
     from sipd.server.house import House
     from sipd.trace import Trace
 
@@ -51,9 +51,11 @@ class CallView(Protocol):
     flow: Flow
     trace: Trace
     supervised: bool  # has a nursery of its own, with a task per branch
+    followed: int  # contacts of 3xx that are being tried
 
-    def admit(self, branch: Branch) -> bool:
-        """Count a branch in; False when the request has as many as it may (RFC 5393 §5)."""
+    @property
+    def room(self) -> int:
+        """How many more children the call may have."""
 
     def branch_ended(self) -> None:
         """One branch less to wait for."""
@@ -70,5 +72,8 @@ class CallView(Protocol):
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a task that lives no longer than the call."""
 
-    def child(self, parent: Parent, target: Target, inquiry: Inquiry) -> Node:
-        """A Search for a URI of this house, a Branch for any other target."""
+    def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
+        """A Search for a URI of this house, a Branch for any other target; `breadth` is its share."""
+
+    def tried(self, ahead: Sequence[Target]) -> dict[Key, int]:
+        """Where the request has been, or is about to be, sent by us, with how many 3xx led there; may be added to."""

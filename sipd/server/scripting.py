@@ -148,6 +148,8 @@ class CplRun:
                 if self._fork is not None:
                     self._fork.cancel()
                 self._up(response)
+            elif response.status >= 300 and self._fork is not None:
+                self._fork.widen(self._breadth_left())
             return
         if response.status < 200:
             self._search.receive(self, response)
@@ -222,6 +224,7 @@ class CplRun:
             return
         groups_to_ring = in_order(effect.targets, effect.ordering)
         inquiry = self._onward()
+        inquiry.breadth = self._breadth_for(effect)
         fork = Fork(call, self, inquiry, groups_to_ring, None, recurse=effect.recurse)
         self._fork = fork
         self._recurse = effect.recurse
@@ -229,6 +232,16 @@ class CplRun:
             when = call.house.now() + effect.timeout
             self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
+
+    def _breadth_for(self, effect: ProxyTo) -> int:
+        """Of what is left, half when the script may go on while these are still being cancelled."""
+        left = self._breadth_left()
+        return left if effect.timeout is None else (left + 1) // 2
+
+    def _breadth_left(self) -> int:
+        """Breadth that no fork of this script has (RFC 5393 §5.3.3.1)."""
+        used = sum(fork.outgoing for fork in self._detached)
+        return self._search.inquiry.breadth - used - (0 if self._fork is None else self._fork.breadth)
 
     def _time_over(self) -> None:
         self._timer = None

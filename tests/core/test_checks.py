@@ -214,5 +214,6 @@ def test_a_call_of_one_proxy_costs_no_mark(monkeypatch):
 
 def test_every_check_is_in_the_table():
     assert [check.__name__ for check in CHECKS] == [
-        "check_syntax", "check_scheme", "check_max_forwards", "check_loop", "check_proxy_require", "check_own",
+        "check_syntax", "check_scheme", "check_max_forwards", "check_max_breadth", "check_loop",
+        "check_proxy_require", "check_own",
     ]  # fmt: skip
