@@ -91,6 +91,10 @@ class Flow(Protocol):
         """Whether the transport delivers or tells (§17)."""
 
     @property
+    def needs_length(self) -> bool:
+        """Whether only Content-Length says where a message ends (§18.3)."""
+
+    @property
     def closed(self) -> bool:
         """Whether nothing can be sent here any more."""
 

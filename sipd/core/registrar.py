@@ -13,7 +13,7 @@ from sipd.core import uploads
 from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
 from sipd.errors import BadSyntax, Forbidden, IntervalTooBrief
-from sipd.hop import RELIABLE
+from sipd.hop import RELIABLE, WEB
 from sipd.message import expires_from_text, host_key, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
 from sipd.rows import Binding, DropBinding, PutBinding
 from sipd.trace import Step
@@ -148,12 +148,16 @@ def came_from(inquiry: Inquiry, contact: Uri) -> str:
 
     A phone behind NAT calls itself by an address that leads nowhere from here
     (RFC 3581 §1, RFC 5626 §4.2): it has the same host in Via and Contact, and
-    the packet came from another. A connection is the way back to whoever opened it.
+    the packet came from another. A connection is the way back to whoever opened it,
+    and a WebSocket the only one: a browser has no address, and says so by a host
+    under `.invalid` (RFC 7118 §5).
     Where somebody registers another's address, that address is meant.
     """
     source, via = inquiry.source, inquiry.request.via
     if contact.host == source.host and source.transport == "UDP":
         return ""
+    if source.transport in WEB:
+        return str(source)
     if source.transport in RELIABLE:
         own = contact.transport == source.transport
         return str(source) if own and host_key(contact.host) in (host_key(via.host), host_key(source.host)) else ""

@@ -37,6 +37,7 @@ class Connections:
         self.on_failed: FlowFailed = untold
         self.on_event: Event = _unsaid
         self.tap: Tap | None = None
+        self.origins: frozenset[str] = frozenset()  # from which web pages a WebSocket may be opened; empty: any
         self.dropped = 0  # messages that a closed or slow connection did not take
         self.refused = 0  # connections that were one too many
         self._open: set[StreamFlow] = set()

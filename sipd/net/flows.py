@@ -14,6 +14,7 @@ from sipd.net.listener import StreamListener
 from sipd.net.places import Places
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 from sipd.net.udp import UdpFlow, UdpListener
+from sipd.net.websocket import WebSocketListener
 
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Way
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 Listener = UdpListener | StreamListener
 
-TRANSPORTS: Final[dict[str, type[UdpListener] | type[StreamListener]]] = {"UDP": UdpListener, "TCP": StreamListener}
+TRANSPORTS: Final[dict[str, type[UdpListener] | type[StreamListener]]] = {
+    "UDP": UdpListener,
+    "TCP": StreamListener,
+    "WS": WebSocketListener,
+}
 """A row per transport that can be listened on; its default port is in `sipd.hop`."""
 
 REFRESH: Final = 60.0
@@ -79,7 +84,7 @@ class Flows:
         make = TRANSPORTS.get(hop.transport)
         if make is None:
             reason = "is not in this version" if hop.transport in NOT_YET else "is no transport known here"
-            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp or tcp")
+            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp, tcp or ws")
         listener = make(hop, sent_by_host=sent_by_host)
         listener.bind()
         self.add_listener(listener)

@@ -138,9 +138,13 @@ class StreamListener:
             theirs.close()
             self.connections.on_event("connection_refused", remote, "too many")
             return
-        flow = StreamFlow(remote, self.sent_by, self.hop, self.connections)
+        flow = self.make_flow(remote)
         self.connections.enter(flow, accepted=True)
         self._start(flow, theirs)
+
+    def make_flow(self, remote: Hop) -> StreamFlow:
+        """A new connection to that far end, not open yet."""
+        return StreamFlow(remote, self.sent_by, self.hop, self.connections)
 
     def flow_to(self, host: str, port: int) -> StreamFlow:
         """The connection to that far end, open or being opened. Raises Unreachable when there are too many."""
@@ -149,7 +153,7 @@ class StreamListener:
         if flow is None:
             if self.closed or self.connections.is_full:
                 raise Unreachable("No Connection Free")
-            flow = StreamFlow(remote, self.sent_by, self.hop, self.connections)
+            flow = self.make_flow(remote)
             self.connections.enter(flow, accepted=False)
             self._start(flow, None)
         return flow

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from sipd.hop import RELIABLE, Flow, Hop, Way
+from sipd.hop import RELIABLE, WEB, Flow, Hop, Way
 from sipd.net.addresses import Unreachable, family_of, host_port, numeric
 from sipd.net.base import unheard, untold
 from sipd.net.udp import SHORTEST
@@ -65,6 +65,11 @@ class MemoryFlow:
     def near(self) -> Hop:
         """Where we listen, or opened it from."""
         return self.listener.hop
+
+    @property
+    def needs_length(self) -> bool:
+        """Whether only Content-Length says where a message ends: in a WebSocket each is by itself."""
+        return self.reliable and self.remote.transport not in WEB
 
     @property
     def closed(self) -> bool:
@@ -286,6 +291,8 @@ class MemoryHost:
             flow = listener.known(hop)
             if hop.transport in RELIABLE and flow is not None:
                 return flow
+        if hop.transport in WEB:
+            raise Unreachable("No WebSocket Open")
         from_near = [listener for listener in fitting if isinstance(near, MemoryFlow) and near.listener is listener]
         return (from_near or fitting)[0].flow_to(hop.host, hop.port)
 

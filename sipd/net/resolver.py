@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sipd.hop import WEB
 from sipd.net.addresses import ENDS_IN_NUMBER, Unreachable
 from sipd.net.dead import DeadHops
 from sipd.net.dns import FAILED_TTL, Dns, NoAnswer
@@ -93,6 +94,8 @@ class Resolver:
             place = sought(uri)
             if not uri.is_sip or ENDS_IN_NUMBER.fullmatch(place.host):
                 raise Unreachable("Not an Address")
+            if uri.transport in WEB or place.host.endswith(".invalid"):
+                raise Unreachable("No Connection Open")  # a browser: by its own connection or not at all (RFC 7118 §5)
             hops = self._in_order(await self._lookups.get(place))
         if not hops:
             raise Unreachable("Next Hop Not Found")

@@ -31,6 +31,10 @@ MAX_WAITING: Final = 262144
 """Bytes kept for a peer that does not read; with more it is closed."""
 
 
+BROKEN: Final = frozenset({"bad_framing", "bad_handshake"})
+"""Why nothing more is read although the peer goes on: it still reads what we answered."""
+
+
 class Patience(NamedTuple):
     """Seconds a peer may take (T27)."""
 
@@ -45,6 +49,23 @@ class Patience(NamedTuple):
 
 PATIENCE: Final = Patience()
 """The patience when nothing else is said."""
+
+
+class Framing(Protocol):
+    """Cuts what comes into messages: a `Framer`, or WebSocket frames."""
+
+    broken: bool
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and is not whole."""
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the longer time for the rest of that message runs."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages and pings that these bytes complete."""
 
 
 class Owner(Protocol):
@@ -94,6 +115,7 @@ class StreamFlow:
     )
 
     reliable: Final = True
+    needs_length: bool = True
 
     def __init__(self, remote: Hop, sent_by: str, near: Hop, owner: Owner) -> None:
         self.remote = remote
@@ -133,9 +155,25 @@ class StreamFlow:
             self._owner.tap("out", self, data)
         if self._owed and data[:8] == b"SIP/2.0 " and data[8:9] != b"1":
             self._owed -= 1
-        self._send_or_keep(data)
+        self._send_or_keep(self._framed(data))
         if self._drained is not None:
             self._see_if_drained()
+
+    def _framed(self, data: bytes) -> bytes:
+        """A message as it lies in the byte stream."""
+        return data
+
+    def _framing(self) -> Framing:
+        """What cuts messages out of the byte stream."""
+        return Framer()
+
+    def _cut(self, framing: Framing, data: bytes) -> list[bytes]:
+        """The messages that these bytes complete."""
+        return framing.feed(data)
+
+    def _why_broken(self) -> str:
+        """Why no more messages can be cut out."""
+        return "bad_framing"
 
     def _send_or_keep(self, data: bytes) -> None:
         if self._write_now is not None and not self._pending:
@@ -227,8 +265,8 @@ class StreamFlow:
 
     async def _read(self, stream: trio.abc.Stream, receive: Receiver) -> str:
         """Gives each message to `receive`; returns why there are no more."""
-        framer = Framer()
-        since: float | None = None
+        framer = self._framing()
+        since = trio.current_time() if framer.partial else None
         while True:
             self._wait_at_most(since, in_body=framer.in_body)
             try:
@@ -237,7 +275,7 @@ class StreamFlow:
                 return "reset"
             if not data:
                 return "ended"
-            items = framer.feed(bytes(data))
+            items = self._cut(framer, bytes(data))
             for item in items:
                 self._received(item, receive)
                 if self._closed:
@@ -245,7 +283,7 @@ class StreamFlow:
                 if self._finish:
                     return "bad_framing"
             if framer.broken:
-                return "bad_framing"
+                return self._why_broken()
             if not framer.partial:
                 since = None
             elif items or since is None:
@@ -285,7 +323,7 @@ class StreamFlow:
     async def _say_goodbye(self, stream: trio.abc.Stream, why: str) -> None:
         """Lets our last answers reach the peer: after a half close those it waits for, after bad framing the 400."""
         patience, self._drained = self._owner.patience, trio.Event()
-        if why == "bad_framing":
+        if why in BROKEN or why == "closed":
             self._owed = 0
         elif why != "ended":
             return
@@ -293,7 +331,7 @@ class StreamFlow:
         self._see_if_drained()
         with trio.move_on_after(patience.half_closed):
             await self._drained.wait()
-        if why == "bad_framing":
+        if why in BROKEN:
             await _see_off(stream, patience.goodbye)
 
 

@@ -49,6 +49,7 @@ class UdpFlow:
 
     reliable: Final = False
     names: Final[tuple[str, ...]] = ()
+    needs_length: Final = False
 
     def __init__(self, listener: UdpListener, address: Address, sendto: Callable[[bytes, Address], int]) -> None:
         self.remote = Hop("UDP", address[0].partition("%")[0], address[1])

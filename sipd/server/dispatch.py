@@ -45,7 +45,7 @@ class Dispatch:
         house.counters.received += 1
         try:
             try:
-                message = parse(data, stream=flow.reliable)
+                message = parse(data, stream=flow.needs_length)
             except BadSyntax as fault:
                 self._unreadable(fault, flow)
                 return
