@@ -61,6 +61,7 @@ class Nowhere:
     names = ()
     sent_by = "127.0.0.1:5060"
     reliable = False
+    needs_length = False
     closed = False
 
     def send(self, data: bytes) -> None:

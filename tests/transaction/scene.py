@@ -16,7 +16,7 @@ class Wire:
 
     def __init__(self, scene: Scene, reliable: bool) -> None:
         self.scene = scene
-        self.reliable = reliable
+        self.reliable = self.needs_length = reliable
         self.remote = Hop("TCP" if reliable else "UDP", "192.0.2.9", 5060)
         self.near = self.remote._replace(host="192.0.2.1")
         self.names: tuple[str, ...] = ()
