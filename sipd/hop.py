@@ -16,6 +16,9 @@ RELIABLE: Final = frozenset({"TCP", "TLS", "WS", "WSS"})
 WEB: Final = frozenset({"WS", "WSS"})
 """Transports on which a client can't be called up: its connection is the only way to it (RFC 7118 §5)."""
 
+SECURE: Final = frozenset({"TLS", "WSS"})
+"""Transports on which the far end proves its name."""
+
 
 class Hop(NamedTuple):
     """A place bytes can be sent to (RFC 3263 §4): numeric address, no brackets."""

@@ -26,6 +26,10 @@ Event = Callable[[str, Hop, str], None]
 """Told of what an administrator may want to read: the event's name, the far end, details."""
 
 
+class StreamFault(trio.BrokenResourceError):
+    """A connection is over for a reason that an administrator wants to read: it says that, in plain words."""
+
+
 class Network(Protocol):
     """The ways out of, and the doors into, one server: `Flows`, or a `MemoryHost` in tests.
 

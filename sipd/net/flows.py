@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
+from sipd.hop import SECURE
 from sipd.net.addresses import NOT_YET, WILDCARDS, Unreachable, family_of, source_toward
 from sipd.net.base import Later, Recent, unheard, untold
 from sipd.net.connections import ROOM, Connections, Room
-from sipd.net.listener import StreamListener
+from sipd.net.listener import StreamListener, TlsListener
 from sipd.net.places import Places
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 from sipd.net.udp import UdpFlow, UdpListener
@@ -19,12 +20,14 @@ from sipd.net.websocket import WebSocketListener
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Way
     from sipd.net.base import Event, FlowFailed, Receiver, Tap
+    from sipd.net.tls import Tls
 
 Listener = UdpListener | StreamListener
 
 TRANSPORTS: Final[dict[str, type[UdpListener] | type[StreamListener]]] = {
     "UDP": UdpListener,
     "TCP": StreamListener,
+    "TLS": TlsListener,
     "WS": WebSocketListener,
 }
 """A row per transport that can be listened on; its default port is in `sipd.hop`."""
@@ -35,15 +38,32 @@ REFRESH: Final = 60.0
 MAX_ROUTES: Final = 4096
 
 
+def far_end(hop: Hop) -> Hop:
+    """The Hop by which a connection is known: with the name its certificate must prove, where it must prove one (T94).
+
+    An address needs no name: whoever is connected from there is there.
+    """
+    name = hop.name.lower().rstrip(".") if hop.transport in SECURE and hop.name != hop.host else ""
+    return hop if name == hop.name else hop._replace(name=name)
+
+
 class Flows:
     """All listeners, all connections: a `sipd.net.base.Network` on real sockets.
 
     Set `receive`, `on_failed` and, if wanted, `on_event` before `run`; `tap`
-    at any time.
+    at any time. `tls` is needed where there are listeners for it.
     """
 
-    def __init__(self, receive: Receiver = unheard, *, room: Room = ROOM, patience: Patience = PATIENCE) -> None:
+    def __init__(
+        self,
+        receive: Receiver = unheard,
+        *,
+        room: Room = ROOM,
+        patience: Patience = PATIENCE,
+        tls: Tls | None = None,
+    ) -> None:
         self.receive = receive
+        self.tls = tls
         self.on_failed: FlowFailed = untold
         self.connections = Connections(room, patience)
         self.connections.on_failed = self._tell
@@ -84,8 +104,12 @@ class Flows:
         make = TRANSPORTS.get(hop.transport)
         if make is None:
             reason = "is not in this version" if hop.transport in NOT_YET else "is no transport known here"
-            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp, tcp or ws")
+            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp, tcp, tls or ws")
         listener = make(hop, sent_by_host=sent_by_host)
+        if isinstance(listener, TlsListener):
+            if self.tls is None:
+                raise SetupError(f"{hop}: there is no certificate", "Name one in tls_certificate")
+            listener.tls = self.tls
         listener.bind()
         self.add_listener(listener)
         return listener.hop
@@ -112,6 +136,8 @@ class Flows:
 
     def to(self, hop: Hop, near: Flow | None = None) -> Flow:
         """The flow to `hop`, at once; see `Network.to`. Raises Unreachable."""
+        if hop.name:
+            hop = far_end(hop)
         if near is not None and near.remote == hop and not near.closed:
             return near
         if hop.transport != "UDP":
@@ -120,11 +146,14 @@ class Flows:
                 return open_flow
         elif type(near) is UdpFlow and near.listener.family == family_of(hop.host) and not near.closed:
             return near.listener.flow_to(hop.host, hop.port)
-        return self._listener_toward(hop, near).flow_to(hop.host, hop.port)
+        listener = self._listener_toward(hop, near)
+        if isinstance(listener, UdpListener):
+            return listener.flow_to(hop.host, hop.port)
+        return listener.flow_to(hop.host, hop.port, hop.name)
 
     def known(self, hop: Hop) -> Flow | None:
         """The open connection to `hop`, if there is one."""
-        return self.connections.find(hop)
+        return self.connections.find(far_end(hop) if hop.name else hop)
 
     def on(self, way: Way) -> Flow | None:
         """The flow that this means, if it is still there; from a datagram socket it always is."""

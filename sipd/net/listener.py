@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipd.net.base import Receiver
+    from sipd.net.tls import Tls
 
 BACKLOG: Final = 1024
 MAX_ACCEPTED: Final = 16
@@ -146,9 +147,12 @@ class StreamListener:
         """A new connection to that far end, not open yet."""
         return StreamFlow(remote, self.sent_by, self.hop, self.connections)
 
-    def flow_to(self, host: str, port: int) -> StreamFlow:
-        """The connection to that far end, open or being opened. Raises Unreachable when there are too many."""
-        remote = Hop(self.hop.transport, unicast(host), port)
+    def flow_to(self, host: str, port: int, name: str = "") -> StreamFlow:
+        """The connection to that far end, open or being opened; `name` is what its certificate must prove.
+
+        Raises Unreachable when there are too many.
+        """
+        remote = Hop(self.hop.transport, unicast(host), port, name)
         flow = self.connections.find(remote)
         if flow is None:
             if self.closed or self.connections.is_full:
@@ -166,7 +170,7 @@ class StreamListener:
         async def opening() -> tuple[trio.abc.Stream, Callable[[bytes], int] | None]:
             raw = await self._connect(flow.remote) if theirs is None else theirs
             try:
-                return await self.wrap(raw)
+                return await self.wrap(flow, raw)
             except BaseException:
                 raw.close()
                 raise
@@ -187,11 +191,30 @@ class StreamListener:
             raise
         return raw
 
-    async def wrap(self, raw: socket.socket) -> tuple[trio.abc.Stream, Callable[[bytes], int] | None]:
-        """The stream over a connected socket, and its plain non-blocking `send` where bytes go out as they are.
+    async def wrap(self, flow: StreamFlow, raw: socket.socket) -> tuple[trio.abc.Stream, Callable[[bytes], int] | None]:
+        """The stream over a connected socket, and what sends on it without waiting, where there is such a thing.
 
-        TCP has nothing to wait for; a transport with a handshake awaits it here.
+        The latter says how many bytes it took; what it did not take goes to
+        the stream's `send_all` next. TCP has nothing to wait for; a transport
+        with a handshake awaits it here, and says in StreamFault why it failed.
         """
-        for option in KEEPALIVE:
-            raw.setsockopt(*option)
+        keep_alive(raw)
         return trio.SocketStream(trio.socket.from_stdlib_socket(raw)), raw.send
+
+
+def keep_alive(raw: socket.socket) -> None:
+    """Has the kernel see to it that a far end that vanished is noticed."""
+    for option in KEEPALIVE:
+        raw.setsockopt(*option)
+
+
+class TlsListener(StreamListener):
+    """One listening socket for TLS, and the connections of TLS opened from its address. Set `tls` before `run`."""
+
+    tls: Tls
+
+    async def wrap(self, flow: StreamFlow, raw: socket.socket) -> tuple[trio.abc.Stream, Callable[[bytes], int] | None]:
+        """The TLS stream over a connected socket; the handshake is awaited here."""
+        keep_alive(raw)
+        stream = await self.tls.secured(flow, raw)
+        return stream, stream.send_now

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import trio
 
 from sipd.message import PING, Framer
+from sipd.net.base import StreamFault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -245,6 +246,8 @@ class StreamFlow:
                     self.close(why)
             if not self._closed:  # a deadline has passed
                 self.close(self._what_took_too_long())
+        except StreamFault as fault:
+            self.close(str(fault))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.close("no_connection")
         finally:
@@ -255,7 +258,7 @@ class StreamFlow:
 
     def _what_took_too_long(self) -> str:
         if self._stream is None:
-            return "no_connection"
+            return "slow_handshake" if self.was_accepted else "no_connection"
         return "idle" if self._partial_since is None else "slow_client"
 
     def _opened(self, nursery: trio.Nursery) -> None:
@@ -271,6 +274,8 @@ class StreamFlow:
             self._wait_at_most(since, in_body=framer.in_body)
             try:
                 data = await stream.receive_some(READ_SIZE)
+            except StreamFault as fault:
+                return str(fault)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return "reset"
             if not data:

@@ -250,7 +250,7 @@ class WebSocketListener(StreamListener):
         """A connection that somebody is opening."""
         return WebSocketFlow(remote, self.sent_by, self.hop, self.connections, self.connections.origins)
 
-    def flow_to(self, host: str, port: int) -> StreamFlow:
+    def flow_to(self, host: str, port: int, name: str = "") -> StreamFlow:
         """The connection from that far end. Raises Unreachable when there is none: only they can open one."""
         flow = self.connections.find(Hop(self.hop.transport, unicast(host), port))
         if flow is None:

@@ -276,14 +276,16 @@ async def test_what_is_sent_while_opening_goes_out_once_open(nursery, autojump_c
     nursery.cancel_scope.cancel()
 
 
-async def test_opening_may_take_ten_seconds(nursery, autojump_clock):
+@pytest.mark.parametrize(("accepted", "why"), [(True, "slow_handshake"), (False, "no_connection")])
+async def test_opening_may_take_ten_seconds(nursery, autojump_clock, accepted, why):
     one = Connected(nursery)
+    one.flow.was_accepted = accepted
 
     async def never():
         await trio.sleep_forever()
 
     one.opening = never  # type: ignore[method-assign]
-    assert await one.end() == "no_connection"
+    assert await one.end() == why
     assert trio.current_time() == pytest.approx(PATIENCE.connect)
 
 
