@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sipd.core.routes import record_route_value
+from sipd.core.routes import path_value, record_route_value
+from sipd.core.ways import Token, is_direct, sender_token, token_text
 from sipd.message import Draft, Response, Via, parse_address, split_list
 from sipd.seal import Seal  # noqa: TC001 - mypyc looks it up when the class is made
 
 if TYPE_CHECKING:
-    from sipd.hop import Hop, Target
+    from sipd.hop import Hop, Target, Way
     from sipd.message import Request
 
 DIALOG_MAKERS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
@@ -31,6 +32,7 @@ class Passage(NamedTuple):
     record_route: bool
     seal: Seal
     max_breadth: int = 0  # to be said in the copy (RFC 5393 §5.3.3); 0: what the request says, or nothing
+    came: Way | None = None  # the flow it came in by
 
 
 def stamp(request: Request, source: Hop) -> None:
@@ -64,7 +66,7 @@ def stamp(request: Request, source: Hop) -> None:
 def forwarded_copy(request: Request, passage: Passage) -> bytes:
     """The request as it goes to one target, in the order of §16.6."""
     names = request.names
-    if passage.target.path or "Route" in names or "Record-Route" in names:
+    if passage.target.path or "Route" in names or "Record-Route" in names or request.method == "REGISTER":
         draft = Draft(request)
         for edit in EDITS:  # each leaves what is not its own as it was
             edit(draft, request, passage)
@@ -109,19 +111,52 @@ def share_breadth(draft: Draft, request: Request, passage: Passage) -> None:
 
 
 def record_route(draft: Draft, request: Request, passage: Passage) -> None:
-    """Step 4: stay in the dialog."""
+    """Step 4: stay in the dialog; between a phone and its registrar, in the way back (RFC 3327 §5.2)."""
     for value in reversed(_record_routes(request, passage)):
         draft.prepend("Record-Route", value)
+    if request.method == "REGISTER" and passage.came is not None and is_direct(request) and _knows_path(request):
+        token = token_text(Token(passage.came, True))
+        if token:
+            draft.prepend("Path", path_value(passage.sent_by, passage.transport, passage.seal, token))
 
 
 def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:
-    """Our own values, topmost first: both our ends where they differ (RFC 5658 §3)."""
-    if not passage.record_route or request.method not in DIALOG_MAKERS or request.to_tag is not None:
+    """Our own values, topmost first: both our ends where they differ (RFC 5658 §3).
+
+    Both, too, where one side is reached by its flow only: the value of that
+    side names it, and the order says which way a request goes.
+    """
+    if request.method not in DIALOG_MAKERS or request.to_tag is not None:
         return ()
-    came = record_route_value(request, passage.came_by, passage.came_transport, passage.seal)
-    if passage.sent_by == passage.came_by and passage.transport == passage.came_transport:
+    here = "" if passage.came is None else sender_token(request, passage.came)
+    there = _target_token(passage.target)
+    if not (passage.record_route or here or there or _must_stay(request, passage.target)):
+        return ()
+    seal = passage.seal
+    came = record_route_value(request, passage.came_by, passage.came_transport, seal, here)
+    if passage.sent_by == passage.came_by and passage.transport == passage.came_transport and not here and not there:
         return (came,)
-    return record_route_value(request, passage.sent_by, passage.transport, passage.seal), came
+    return record_route_value(request, passage.sent_by, passage.transport, seal, there), came
+
+
+def _target_token(target: Target) -> str:
+    """The token of the flow that a request goes by; empty where it goes by the URI or by a Path."""
+    return "" if target.received is None or target.path else token_text(Token(target.received, target.bound))
+
+
+def _must_stay(request: Request, target: Target) -> bool:
+    """Whether a GRUU needs us in the dialog, whatever the setting says (RFC 5627 §6.2)."""
+    if target.path and target.owner:
+        return True
+    return "Record-Route" in request.names and ";gr" in (request.first("Contact") or "")
+
+
+EDGE: Final = frozenset({"path", "outbound"})
+
+
+def _knows_path(request: Request) -> bool:
+    """Whether the client says that it knows Path, as those who know outbound do (RFC 3327 §5.2)."""
+    return "Supported" in request.names and not EDGE.isdisjoint(map(str.lower, request.values("Supported")))
 
 
 def add_path(draft: Draft, request: Request, passage: Passage) -> None:

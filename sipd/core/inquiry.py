@@ -10,6 +10,7 @@ from sipd.seal import Seal  # noqa: TC001
 
 if TYPE_CHECKING:
     from sipd.core.decision import Mark
+    from sipd.core.ways import Token
     from sipd.hop import Hop
     from sipd.message import Uri
     from sipd.trace import Trace
@@ -55,7 +56,7 @@ class Inquiry:
     """One request and the URI now sought; what ADMIT found is kept for SEARCH.
 
     `decide` may fill in `identity`, `uri`, `request` (with our Route values
-    and the credentials for us taken off), `in_dialog`, `callee` and `marks`, and sets `admitted`; it
+    and the credentials for us taken off), `in_dialog`, `through`, `callee` and `marks`, and sets `admitted`; it
     changes nothing else.
     """
 
@@ -71,6 +72,7 @@ class Inquiry:
     admitted: bool = False  # ADMIT has been walked
     identity: Identity = ANONYMOUS
     in_dialog: bool = False  # our sealed Route was on top: follow it
+    through: Token | None = None  # the flow that our Route names: send by it
     consulted: frozenset[tuple[str, str]] = frozenset()  # (aor, direction) of scripts run
     path: tuple[str, ...] = ()  # users gone through
     breadth: int = 60  # branches that the search for `uri` may have at once (RFC 5393 §5.3)

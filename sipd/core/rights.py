@@ -42,14 +42,19 @@ def answer_options(inquiry: Inquiry, tables: Tables) -> Respond | None:
 def follow_route(inquiry: Inquiry, tables: Tables) -> Decision | None:
     """A request in a dialog whose seal we know goes where Route and Request-URI say (§16.5, T65).
 
-    Where they say a user of ours (his Contact is his address-of-record), he is searched.
+    Where they say a user of ours (his Contact is his address-of-record or a
+    GRUU), he is searched. One whose Route names a flow goes by that, be it of
+    a dialog or a new one that a registrar sends by our Path (RFC 5626 §5.3).
     """
-    if not inquiry.in_dialog:
+    through = inquiry.through
+    if not inquiry.in_dialog and through is None:
         return None
     uri = inquiry.uri
-    if "Route" not in inquiry.request.names and _leads_here(inquiry, tables):
+    if "Route" not in inquiry.request.names and inquiry.in_dialog and _leads_here(inquiry, tables):
         return None
-    return forward(inquiry, (Target(uri),))
+    if through is None:
+        return forward(inquiry, (Target(uri),))
+    return forward(inquiry, (Target(uri, received=through.way, bound=through.bound),))
 
 
 def _leads_here(inquiry: Inquiry, tables: Tables) -> bool:

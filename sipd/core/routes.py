@@ -2,7 +2,10 @@
 
 A Record-Route of ours carries `sd`, a mark over Call-ID and the tag of the
 party who sent the request. In that dialog one side has this tag in From, the
-other in To, so both make the mark and nobody else does (T65).
+other in To, so both make the mark and nobody else does (T65). Where its user
+part is a flow token the mark is over that as well: the request goes by that
+flow. A Path value of ours has a token and a mark over it alone: whoever was
+given it may reach that flow (RFC 5626 §5.3).
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.ways import is_token, token_from_text
+from sipd.errors import Forbidden
 from sipd.message import Request, sip_uri
 from sipd.trace import Step
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from sipd.seal import Seal
 
 PURPOSE: Final = "record-route"
+PATH: Final = "path"
 _DEFAULT_PORTS: Final = (5060, 5061)
 _AS_WE_WRITE_IT: Final = re.compile(
     r"Route[ \t]*:[ \t]*<sip:(\[[0-9a-f:.]+\]|[a-z0-9.-]+):([0-9]{1,5})(?:;transport=[a-z]+)?;lr;sd=",
@@ -93,16 +99,29 @@ def means_server(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
     return not uri.user and uri.is_sip and names_us(uri.host, uri.port, tables, places)
 
 
-def record_route_value(request: Request, sent_by: str, transport: str, seal: Seal) -> str:
+def record_route_value(request: Request, sent_by: str, transport: str, seal: Seal, token: str = "") -> str:
     """The Record-Route value to put on a request that we want to see the dialog of.
 
     `sent_by` is `host:port` of the flow it leaves by or came in on, `transport`
-    as in Via. Nothing of it needs to be remembered.
+    as in Via. `token` names the flow that leads to that side, where nothing
+    else does. Nothing of it needs to be remembered.
     """
+    if token:
+        mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", token)
+        return f"<sip:{token}@{sent_by}{_transport_param(transport)};lr;sd={mark}>"
     mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "")
     if transport == "UDP":
         return f"<sip:{sent_by};lr;sd={mark}>"
     return f"<sip:{sent_by};transport={transport.lower()};lr;sd={mark}>"
+
+
+def path_value(sent_by: str, transport: str, seal: Seal, token: str) -> str:
+    """The Path value to put on a REGISTER whose client is reached by the flow that `token` names (RFC 5626 §5.1)."""
+    return f"<sip:{token}@{sent_by}{_transport_param(transport)};lr;ob;sd={seal.mark(PATH, token)}>"
+
+
+def _transport_param(transport: str) -> str:
+    return "" if transport == "UDP" else f";transport={transport.lower()}"
 
 
 def strip_routes(inquiry: Inquiry, tables: Tables) -> None:
@@ -110,12 +129,16 @@ def strip_routes(inquiry: Inquiry, tables: Tables) -> None:
 
     §16.4: a Request-URI that is a Record-Route of ours comes from a strict
     router, and the last Route is the URI meant; our maddr is taken off; then
-    the top Route goes while it names us. Fills in `request`, `uri` and
-    `in_dialog`; asked again it finds nothing left to do.
+    the top Route goes while it names us. The last of those that go says by
+    which flow the request is sent, if it names one: of two of a dialog that is
+    the side it leaves by (RFC 5658 §3). Fills in `request`, `uri`, `in_dialog`
+    and `through`; asked again it finds nothing left to do. Raises Forbidden
+    for a token that is not ours, or not of this dialog (RFC 5626 §5.3.1).
     """
     names, uri = inquiry.request.names, inquiry.uri
     if uri.params and uri.is_sip:
-        if "Route" in names and uri.param("sd") is not None and _sealed(inquiry, uri.param("sd")):
+        if "Route" in names and uri.param("sd") is not None and _sealed(inquiry, uri.param("sd"), _token(uri)):
+            inquiry.through = token_from_text(_token(uri))
             _loosen(inquiry)
             names, uri = inquiry.request.names, inquiry.uri
         if uri.param("maddr") is not None:
@@ -158,10 +181,36 @@ def _strip_own(inquiry: Inquiry, tables: Tables) -> None:
         if not uri.is_sip or not names_us(uri.host, uri.port, tables, places):
             break
         own += 1
+        if is_token(uri.user):
+            _follow_token(inquiry, uri)
+            continue
+        inquiry.through = None
         if not inquiry.in_dialog and _sealed(inquiry, uri.param("sd")):
             inquiry.in_dialog = True
     if own:
         inquiry.request = _with_routes(inquiry.request, inquiry.request.values("Route")[own:])
+
+
+def _token(uri: Uri) -> str:
+    """The flow token of a Record-Route or Path URI; empty: it has none."""
+    return uri.user or "" if is_token(uri.user) else ""
+
+
+def _follow_token(inquiry: Inquiry, uri: Uri) -> None:
+    """A Route of ours says by which flow to send, if it bears our mark. Raises Forbidden (RFC 5626 §5.3.1)."""
+    token, mark = _token(uri), uri.param("sd") or ""
+    through = token_from_text(token)
+    of_path = uri.param("ob") is not None
+    if through is None or not (
+        inquiry.context.seal.holds(mark, PATH, token) if of_path else _sealed(inquiry, mark, token)
+    ):
+        inquiry.trace.append(Step("route", token, "no flow token of ours"))
+        raise Forbidden("Bad Flow Token")
+    if not of_path:
+        inquiry.in_dialog = True
+    elif through.way.remote[:3] == inquiry.source[:3] or inquiry.request.method == "REGISTER":
+        through = None  # it comes from that very flow: an outgoing request (RFC 5626 §5.3)
+    inquiry.through = through
 
 
 def _loosen(inquiry: Inquiry) -> None:
@@ -187,8 +236,8 @@ def _with_routes(request: Request, routes: list[str], start_line: str = "") -> R
     return request.with_lines(names, lines, start_line)
 
 
-def _sealed(inquiry: Inquiry, mark: str | None) -> bool:
-    """Whether this is the mark of the dialog the request says it belongs to.
+def _sealed(inquiry: Inquiry, mark: str | None, token: str = "") -> bool:
+    """Whether this is the mark of the dialog the request says it belongs to, and of the flow token beside it.
 
     A request without To tag belongs to none, nor does a REGISTER, whatever
     they carry: with a seal got in one call nobody may begin another.
@@ -200,6 +249,8 @@ def _sealed(inquiry: Inquiry, mark: str | None) -> bool:
     if to_tag is None:
         return False
     from_tag = _tag(request, "From") or ""
+    if token:
+        return seal.holds(mark, PURPOSE, call_id, from_tag, token) or seal.holds(mark, PURPOSE, call_id, to_tag, token)
     return seal.holds(mark, PURPOSE, call_id, from_tag) or seal.holds(mark, PURPOSE, call_id, to_tag)
 
 

@@ -199,6 +199,7 @@ class Branch:
                 house.tables.settings.record_route,
                 house.seal,
                 self._breadth,
+                call.came,
             )
             data = forwarded_copy(call.request, passage)
             house.counters.calls += 1

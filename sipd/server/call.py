@@ -11,6 +11,7 @@ from sipd.core.decision import Proxy
 from sipd.core.forwarding import COOKIE
 from sipd.core.recursion import uri_key
 from sipd.core.routes import local_domain
+from sipd.hop import Way
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch, LateAnswers
 from sipd.server.door import report
@@ -52,6 +53,7 @@ class Call:
         "_targets",
         "_tried",
         "_waiting",
+        "came",
         "flow",
         "followed",
         "house",
@@ -65,6 +67,7 @@ class Call:
         self.house = house
         self.server = server
         self.flow = flow
+        self.came = Way(inquiry.source, inquiry.near)
         self.request: Request = inquiry.request
         self.trace: Trace = inquiry.trace
         self.supervised = True

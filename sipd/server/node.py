@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sipd.core.decision import Commit
     from sipd.core.inquiry import Inquiry
     from sipd.core.recursion import Key
-    from sipd.hop import Flow, Target
+    from sipd.hop import Flow, Target, Way
     from sipd.message import Request, Response
     from sipd.server.house import House
     from sipd.trace import Trace
@@ -48,7 +48,8 @@ class CallView(Protocol):
 
     house: House
     request: Request
-    flow: Flow
+    flow: Flow  # where its answers go
+    came: Way  # the flow it came in by
     trace: Trace
     supervised: bool  # has a nursery of its own, with a task per branch
     followed: int  # contacts of 3xx that are being tried

@@ -1,0 +1,140 @@
+"""By which flow somebody is reached, and the token that names it (RFC 3581 §1, RFC 5626 §5.2).
+
+A phone behind NAT, one that only opens connections, and a browser can't be
+called up at their Contact. So the way they came is kept: in a binding for new
+requests, and for those in a dialog as a token, the user part of the
+Record-Route or Path value of ours. A token is no secret and proves nothing;
+what does is the mark beside it (`core/routes.py`).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sipd.errors import BadSyntax
+from sipd.hop import RELIABLE, WEB, Hop, Way
+from sipd.message import host_key
+
+if TYPE_CHECKING:
+    from sipd.message import Request, Uri, Via
+
+PREFIX: Final = "fl."
+"""What a user part that is a flow token begins with."""
+
+_TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
+_BOUND, _NEAR, _IPV6, _KIND = 0x80, 0x40, 0x20, 0x0F
+_ENDS: Final = frozenset(":>;, \t")  # what follows the host in a Contact
+
+
+class Token(NamedTuple):
+    """What a flow token says."""
+
+    way: Way
+    bound: bool  # nothing but that flow leads there: when it is gone the answer is 430 (RFC 5626 §5.3.1)
+
+
+@lru_cache(4096)
+def token_text(token: Token) -> str:
+    """The token as a user part; empty where the far end has no numeric address."""
+    remote, near = token.way
+    try:
+        far = ip_address(remote.host)
+        ours = None if near is None else ip_address(near.host)
+        kind = _TRANSPORTS.index(remote.transport)
+    except ValueError:
+        return ""
+    kind |= (_BOUND if token.bound else 0) | (_IPV6 if far.version == 6 else 0)
+    data = far.packed + remote.port.to_bytes(2, "big")
+    if near is not None and ours is not None and ours.version == far.version:
+        kind |= _NEAR
+        data += ours.packed + near.port.to_bytes(2, "big")
+    return PREFIX + urlsafe_b64encode(bytes([kind]) + data).decode().rstrip("=")
+
+
+@lru_cache(4096)
+def token_from_text(text: str) -> Token | None:
+    """What `token_text` wrote; None for anything else."""
+    code = text[len(PREFIX) :]
+    try:
+        data = urlsafe_b64decode(code + "=" * (-len(code) % 4))
+    except ValueError:
+        return None
+    if not text.startswith(PREFIX) or not data or data[0] & _KIND >= len(_TRANSPORTS):
+        return None
+    kind, ends = data[0], data[1:]
+    size = 18 if kind & _IPV6 else 6
+    if len(ends) != (2 * size if kind & _NEAR else size):
+        return None
+    transport = _TRANSPORTS[kind & _KIND]
+    hops = [_hop(transport, ends[at : at + size]) for at in range(0, len(ends), size)]
+    return Token(Way(hops[0], hops[1] if len(hops) > 1 else None), bool(kind & _BOUND))
+
+
+def _hop(transport: str, data: bytes) -> Hop:
+    return Hop(transport, str(ip_address(data[:-2])), int.from_bytes(data[-2:], "big"))
+
+
+def is_token(user: str | None) -> bool:
+    """Whether this user part means to be a flow token."""
+    return user is not None and user.startswith(PREFIX)
+
+
+def only_by_flow(source: Hop, via: Via, contact: Uri) -> bool:
+    """Whether the way the request came leads to whom it names, and the Contact does not.
+
+    A phone behind NAT calls itself by an address that leads nowhere from here
+    (RFC 3581 §1): it has the same host in Via and Contact, and the packet came
+    from another. A connection is the way back to whoever opened it, and a
+    browser has no other (RFC 7118 §5). Where somebody names another's address,
+    that address is meant.
+    """
+    transport = source.transport
+    if transport == "UDP":
+        if contact.host == source.host:
+            return False
+        return host_key(via.host) == host_key(contact.host) != host_key(source.host)
+    if transport in WEB:
+        return contact.transport in WEB or contact.host.lower().endswith(".invalid")
+    if contact.transport != transport or transport not in RELIABLE:
+        return False
+    return host_key(contact.host) in (host_key(via.host), host_key(source.host))
+
+
+def is_direct(request: Request) -> bool:
+    """Whether it comes from the one who made it: there is one Via (RFC 5626 §5.1)."""
+    names = request.names
+    return names.count("Via") == 1 and "," not in request.lines[names.index("Via")]
+
+
+def sender_token(request: Request, came: Way) -> str:
+    """The token by which the sender of a request that makes a dialog is reached later; empty: by his Contact.
+
+    One who supports outbound says `ob` (RFC 5626 §5.3.2). Behind another proxy
+    that stays in the dialog, or that hides him, the way he came is not his.
+    """
+    names = request.names
+    if "Contact" not in names or "Record-Route" in names:
+        return ""
+    line, source = request.lines[names.index("Contact")], came.remote
+    if source.transport == "UDP" and ";ob" not in line:
+        at = line.find(source.host)
+        if at > 0 and line[at - 1] == "@" and line[at + len(source.host)] in _ENDS:
+            return ""  # he is where he says he is, as most are
+    if not is_direct(request):
+        return ""
+    try:
+        contacts = request.contacts
+    except BadSyntax:
+        return ""
+    if len(contacts) != 1:
+        return ""
+    contact = contacts[0].uri
+    outbound = contact.is_sip and contact.param("ob") is not None
+    if outbound or only_by_flow(source, request.via, contact):
+        if not outbound and (contact.host, contact.port) == (source.host, source.port):
+            return ""  # it listens where it sends from
+        return token_text(Token(came, outbound or source.transport in WEB))
+    return ""
