@@ -50,9 +50,22 @@ class Phone:
     """A user agent that does as it is told; what it gets is kept."""
 
     def __init__(
-        self, world: World, name: str, host: str, does: str = "rings", port: int = 5060, transport: str = "UDP"
+        self,
+        world: World,
+        name: str,
+        host: str,
+        does: str = "rings",
+        port: int = 5060,
+        transport: str = "UDP",
+        *,
+        claims: str = "",
+        params: str = "",
     ):
+        """`claims`: what it believes its host:port to be, where a NAT is between; `params`: of its Contact URI."""
         self.world = world
+        self.claims = claims or f"{host}:{port}"
+        self.params = params
+        self.rport = ";rport" if claims else ""
         self.name = name
         self.does = does
         self.hop = Hop(transport, host, port)
@@ -66,7 +79,7 @@ class Phone:
     @property
     def uri(self) -> str:
         transport = "" if self.hop.transport == "UDP" else f";transport={self.hop.transport.lower()}"
-        return f"sip:{self.name}@{self.hop.host}:{self.hop.port}{transport}"
+        return f"sip:{self.name}@{self.claims}{transport}{self.params}"
 
     # --- what it gets ------------------------------------------------------------------------
 
@@ -131,6 +144,7 @@ class Phone:
         headers=(),
         body: bytes = b"",
         from_uri: str = "",
+        contact: str = "",
     ) -> Request:
         self.world.count += 1
         n = self.world.count
@@ -141,14 +155,14 @@ class Phone:
             (
                 (
                     "Via",
-                    f"SIP/2.0/{self.hop.transport} {self.hop.host}:{self.hop.port};branch={branch or f'z9hG4bKt{n}'}",
+                    f"SIP/2.0/{self.hop.transport} {self.claims};branch={branch or f'z9hG4bKt{n}'}{self.rport}",
                 ),
                 ("Max-Forwards", "70"),
                 ("From", f"<{from_uri or f'sip:{self.name}@{DOMAIN}'}>;tag={from_tag}"),
                 ("To", to_text),
                 ("Call-ID", call_id or f"call{n}@{self.hop.host}"),
                 ("CSeq", f"{cseq} {method}"),
-                ("Contact", f"<{self.uri}>"),
+                ("Contact", contact or f"<{self.uri}>"),
                 *headers,
             ),
             body,
