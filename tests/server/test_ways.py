@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
 from sipd.hop import Hop
 from sipd.message import Request, Response
+from sipd.net.memory import MemoryHost
 from tests.server.phones import DOMAIN, SERVER, Phone, World, open_world
 
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
 PRIVATE = "192.168.1.2:5060"
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "NAT": {"claims": PRIVATE, "port": 40000},
     "outbound": {"params": ";ob"},
@@ -29,6 +32,7 @@ KINDS = {
 @pytest.fixture
 async def world(nursery):
     made = await open_world(nursery, "alice", "bob", "carol")
+    assert isinstance(made.house.network, MemoryHost)
     for transport in ("TLS", "WSS"):
         made.house.network.listen(Hop(transport, "10.0.0.1", 5061))
     yield made
@@ -40,20 +44,26 @@ def phone(world: World, name: str, kind: str, does: str = "answers") -> Phone:
     made = world.phone(name, does, **KINDS[kind])
     if made.hop.transport != "UDP":
         world.network.unreachable.add(made.hop)
-        made.send_to = Hop(made.hop.transport, "10.0.0.1", 5060 if made.hop.transport == "TCP" else 5061)
-    else:
-        made.send_to = SERVER
     return made
 
 
+def server_of(who: Phone) -> Hop:
+    transport = who.hop.transport
+    return Hop(transport, SERVER.host, 5060 if transport in ("UDP", "TCP") else 5061)
+
+
 def say(who: Phone, request: Request) -> None:
-    who.send(request, who.send_to)
+    who.send(request, server_of(who))
 
 
 async def register(who: Phone, cseq: int = 1, **more) -> Response:
     say(who, who.request("REGISTER", f"sip:{DOMAIN}", to=f"sip:{who.name}@{DOMAIN}", cseq=cseq, **more))
     await who.until(lambda: len(who.statuses("REGISTER")) == cseq)
     return [seen.message for seen in who.seen if isinstance(seen.message, Response)][-1]
+
+
+def answered(who: Phone, method: str) -> bool:
+    return who.statuses(method) == [200]
 
 
 @dataclass
@@ -68,14 +78,26 @@ class Dialog:
     def request(self, method: str, cseq: int, *, back: bool = False, routes: list[str] | None = None) -> Request:
         """A request within it, from the caller or (`back`) from the callee."""
         got = self.callee.requests("INVITE")[-1]
-        if back:
-            who, uri, set_ = self.callee, got.contacts[0].uri.text, got.values("Record-Route")
-            parties = {"from_tag": self.ok.to_tag, "to_tag": got.from_tag, "to": ALICE, "from_uri": BOB}
-        else:
-            who, uri, set_ = self.caller, self.ok.contacts[0].uri.text, self.ok.values("Record-Route")[::-1]
-            parties = {"to_tag": self.ok.to_tag, "to": BOB}
+        theirs, ours = self.ok.to_tag or "", got.from_tag or ""
+        call_id = self.invite.call_id
+        if not back:
+            uri, set_ = self.ok.contacts[0].uri.text, self.ok.values("Record-Route")[::-1]
+            headers = tuple(("Route", value) for value in (set_ if routes is None else routes))
+            return self.caller.request(
+                method, uri, cseq=cseq, call_id=call_id, headers=headers, from_tag=ours, to_tag=theirs, to=BOB
+            )
+        uri, set_ = got.contacts[0].uri.text, got.values("Record-Route")
         headers = tuple(("Route", value) for value in (set_ if routes is None else routes))
-        return who.request(method, uri, cseq=cseq, call_id=self.invite.call_id, headers=headers, **parties)
+        return self.callee.request(
+            *(method, uri),
+            cseq=cseq,
+            call_id=call_id,
+            headers=headers,
+            from_tag=theirs,
+            to_tag=ours,
+            to=ALICE,
+            from_uri=BOB,
+        )
 
     async def ends(self, *, back: bool = False) -> None:
         """ACK reaches the callee; INFO and BYE reach the other side and are answered."""
@@ -84,7 +106,7 @@ class Dialog:
         here, there = (self.callee, self.caller) if back else (self.caller, self.callee)
         for cseq, method in ((2, "INFO"), (3, "BYE")):
             say(here, self.request(method, cseq, back=back))
-            await here.until(lambda method=method: here.statuses(method) == [200], 60)
+            await here.until(partial(answered, here, method), 60)
             assert "Route" not in there.requests(method)[0].names
 
 
@@ -153,7 +175,7 @@ async def test_when_the_connection_is_gone(world, autojump_clock, kind, status):
     await register(bob)
     dialog = await call(alice, bob)
     world.network.unreachable.discard(bob.hop)
-    bob.listener.flow_to(bob.send_to.host, bob.send_to.port).close()
+    bob.listener.flow_to(server_of(bob).host, server_of(bob).port).close()
     await trio.sleep(1)
     say(alice, dialog.request("BYE", 2))
     await alice.until(lambda: bool(alice.statuses("BYE")), 60)
