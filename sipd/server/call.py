@@ -13,9 +13,10 @@ from sipd.core.recursion import uri_key
 from sipd.core.routes import local_domain
 from sipd.hop import Way
 from sipd.server.answer import answer, local_response
-from sipd.server.branch import Branch, LateAnswers
+from sipd.server.branch import Branch
 from sipd.server.door import report
 from sipd.server.fork import Fork, follows_3xx
+from sipd.server.late import LateAnswers
 from sipd.server.registration import commit
 from sipd.server.search import Search
 from sipd.trace import Step

@@ -29,12 +29,13 @@ WALL = 1_700_000_000.0
 class FixedResolver(Resolver):
     """Numeric addresses at once, names from a dict after a while: the virtual clock knows no sockets."""
 
-    found: dict[str, Hop]
+    found: dict[str, Hop | list[Hop]]
 
     async def find(self, uri: Uri) -> list[Hop]:
         await trio.sleep(0.1)
         if uri.host in self.found:
-            return [self.found[uri.host]]
+            found = self.found[uri.host]
+            return self.dead.last(found if isinstance(found, list) else [found])
         raise Unreachable("Next Hop Not Found")
 
 
@@ -253,8 +254,8 @@ class World:
         self.cache.apply(changes)
 
 
-async def open_world(nursery: trio.Nursery, *users: str, **settings) -> World:
-    """A server for example.com with these users, authentication off unless told."""
+async def open_world(nursery: trio.Nursery, *users: str, places: tuple[Hop, ...] = (), **settings) -> World:
+    """A server for example.com with these users, authentication off unless told; it listens at `places` too."""
     network = MemoryNetwork()
     store = MemoryStore()
     row = Settings(**{"auth": "none", **settings})
@@ -262,9 +263,9 @@ async def open_world(nursery: trio.Nursery, *users: str, **settings) -> World:
     await create(store, [DOMAIN], settings=row, more=[*people, PutDomain("10.0.0.1", DOMAIN)])
     cache = Cache(store)
     await cache.fill()
-    host = network.host(SERVER, SERVER._replace(transport="TCP"))
+    host = network.host(SERVER, SERVER._replace(transport="TCP"), *places)
     start = trio.current_time()
-    resolver = FixedResolver()
+    resolver = FixedResolver(clock=trio.current_time)
     resolver.found = {}
     house = furnish(
         cache, Writer(store, cache), host, wall=lambda: WALL + trio.current_time() - start, resolver=resolver
