@@ -57,7 +57,7 @@ def find_user(inquiry: Inquiry, tables: Tables) -> None:
         return
     settings = tables.settings
     inquiry.trace.append(Step("find_user", callee, "unknown"))
-    if settings.unknown_callee == "404" and (inquiry.identity.user or settings.auth == "none"):
+    if settings.unknown_callee == "404" and (any(inquiry.identity) or settings.auth == "none"):
         raise NotFound
     raise TemporarilyUnavailable
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.privacy import can_be_given
 from sipd.core.routes import means_server
 from sipd.errors import (
     BadExtension,
@@ -31,7 +32,7 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 """Schemes a Request-URI may have (§16.3 step 2)."""
 
 PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset({"pref"})
-"""Option tags understood in Proxy-Require: caller preferences (RFC 3841 §5)."""
+"""Option tags understood in Proxy-Require: caller preferences (RFC 3841 §5); `privacy` (RFC 3323 §4.3) if it can be."""
 
 EXTENSIONS: Final = frozenset({"path", "pref"})
 """Option tags understood in Require, by the registrar and where OPTIONS asks the server itself."""
@@ -127,7 +128,8 @@ def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
     """420 for an extension the way must know and we don't (§16.3 step 5); ACK and CANCEL have no say (§8.2.2.3)."""
     request = inquiry.request
     if "Proxy-Require" in request.names and request.method not in ("ACK", "CANCEL"):
-        _refuse_unknown(request, "Proxy-Require", PROXY_EXTENSIONS)
+        known = PROXY_EXTENSIONS | {"privacy"} if can_be_given(request) else PROXY_EXTENSIONS
+        _refuse_unknown(request, "Proxy-Require", known)
 
 
 def check_own(inquiry: Inquiry, tables: Tables) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.core.privacy import ORDINARY, assert_identity, keep_private
 from sipd.core.routes import path_value, record_route_value
 from sipd.core.ways import Token, is_direct, sender_token, token_text
 from sipd.message import Draft, Response, Via, parse_address, split_list
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 DIALOG_MAKERS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose request without a To tag may make a dialog: only there does Record-Route count (§16.6 step 4)."""
+
+PLAIN: Final = ORDINARY - {"Route", "Record-Route"}
+"""Header fields that go on as they are."""
 
 COOKIE: Final = "z9hG4bK"
 """What every branch of RFC 3261 begins with (§8.1.1.7)."""
@@ -33,6 +37,8 @@ class Passage(NamedTuple):
     seal: Seal
     max_breadth: int = 0  # to be said in the copy (RFC 5393 §5.3.3); 0: what the request says, or nothing
     came: Way | None = None  # the flow it came in by
+    to_peer: bool = False  # the next hop is trusted (RFC 3325 §5)
+    asserted: tuple[str, ...] = ()  # who calls, for a peer
 
 
 def stamp(request: Request, source: Hop) -> None:
@@ -66,12 +72,12 @@ def stamp(request: Request, source: Hop) -> None:
 def forwarded_copy(request: Request, passage: Passage) -> bytes:
     """The request as it goes to one target, in the order of §16.6."""
     names = request.names
-    if passage.target.path or "Route" in names or "Record-Route" in names or request.method == "REGISTER":
+    if passage.target.path or passage.asserted or not PLAIN.issuperset(names) or request.method == "REGISTER":
         draft = Draft(request)
         for edit in EDITS:  # each leaves what is not its own as it was
             edit(draft, request, passage)
         return bytes(draft)
-    # What EDITS come to where there is no route: three lines are new or other, nothing moves.
+    # What EDITS come to where there is no route and nothing to hide: three lines are new or other, nothing moves.
     lines = request.lines.copy()
     top = names.index("Via")
     lines[top] = f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}\r\n{lines[top]}"
@@ -184,6 +190,14 @@ def add_via(draft: Draft, request: Request, passage: Passage) -> None:
     draft.lines.insert(at, f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}")
 
 
+def show_or_hide(draft: Draft, request: Request, passage: Passage) -> None:
+    """Who calls: told to a peer, kept from others where it is private (RFC 3325 §5, §7)."""
+    if passage.to_peer:
+        assert_identity(draft, passage.asserted)
+    elif not ORDINARY.issuperset(draft.names):
+        keep_private(draft, request)
+
+
 EDITS: Final = (
     set_request_uri,
     lower_max_forwards,
@@ -191,6 +205,7 @@ EDITS: Final = (
     record_route,
     add_path,
     follow_strict_route,
+    show_or_hide,
     add_via,
 )
 

@@ -3,6 +3,7 @@
 Whom somebody proved to be decides everything; what he writes in From, To or
 Contact decides nothing (T13, T87). A user's level (never, requested, required)
 is that of the From address and is about calls; REGISTER follows the server.
+A peer (RFC 3325) is trusted to know who calls: it is asked for nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd import digest
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Respond
 from sipd.core.inquiry import ANONYMOUS, Identity
+from sipd.core.privacy import is_anonymous, user_asserted
 from sipd.core.routes import address_of_record, joined, names_us
 from sipd.errors import BadSyntax, Forbidden
 from sipd.message import parse_auth, parse_uri
@@ -50,12 +52,19 @@ NONE_GIVEN: Final = Verdict()
 def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     """A challenge, or None with `inquiry.identity` filled in. Raises Forbidden for a From of somebody else.
 
-    ACK and CANCEL can't be challenged (§22.1); a request in a dialog of ours
-    has our seal; with the server's authentication off, From is taken at its word.
+    A peer's word is enough, save for REGISTER, which wants the user's own
+    proof; ACK and CANCEL can't be challenged (§22.1); a request in a dialog of
+    ours has our seal; with the server's authentication off, From is taken at its word.
     """
     request = inquiry.request
     method = request.method
-    if inquiry.in_dialog or method == "ACK" or method == "CANCEL":
+    if inquiry.in_dialog:
+        return None
+    if inquiry.peer is not None and method != "REGISTER":
+        inquiry.identity = Identity(user_asserted(inquiry, tables), "peer")
+        inquiry.trace.append(Step("identify", inquiry.peer.name, "peer"))
+        return None
+    if method == "ACK" or method == "CANCEL":
         return None
     uri = request.from_.uri
     sender = address_of_record(uri, tables)
@@ -89,14 +98,6 @@ def _accept(inquiry: Inquiry, user: str, sender: str, uri: Uri) -> None:
         raise Forbidden("From is not your address")
     inquiry.identity = Identity(user, "digest")
     inquiry.trace.append(Step("identify", user, "digest"))
-
-
-def is_anonymous(uri: Uri) -> bool:
-    """Whether a From says that it doesn't say who calls (RFC 3323 §4.1)."""
-    if not uri.is_sip:
-        return False
-    host = uri.host.lower().rstrip(".")
-    return host == "anonymous.invalid" or uri.user == "anonymous"
 
 
 # -- levels of a caller without right credentials ---------------------------

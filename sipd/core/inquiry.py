@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sipd.core.ways import Token
     from sipd.hop import Hop
     from sipd.message import Uri
+    from sipd.rows import Peer
     from sipd.trace import Trace
 
 
@@ -20,7 +21,7 @@ class Identity(NamedTuple):
     """Who sent the request, as far as he proved it (§22)."""
 
     user: str  # canonical address-of-record of the proven user; empty: nobody is proven
-    scheme: str = ""  # "digest" when credentials were verified
+    scheme: str = ""  # "digest" when credentials were verified, "peer" when a trusted server sent it
 
 
 ANONYMOUS = Identity("")
@@ -55,9 +56,9 @@ class Context(NamedTuple):
 class Inquiry:
     """One request and the URI now sought; what ADMIT found is kept for SEARCH.
 
-    `decide` may fill in `identity`, `uri`, `request` (with our Route values
-    and the credentials for us taken off), `in_dialog`, `through`, `callee` and `marks`, and sets `admitted`; it
-    changes nothing else.
+    `decide` may fill in `identity`, `uri`, `request` (with our Route values,
+    the credentials for us and what is not believed taken off), `in_dialog`,
+    `through`, `peer`, `unmet_privacy`, `callee` and `marks`, and sets `admitted`; it changes nothing else.
     """
 
     request: Request
@@ -71,6 +72,8 @@ class Inquiry:
     names: tuple[str, ...] = ()  # what the sender's certificate proves
     admitted: bool = False  # ADMIT has been walked
     identity: Identity = ANONYMOUS
+    peer: Peer | None = None  # the trusted server that sent it
+    unmet_privacy: tuple[str, ...] = ()  # critical privacy that only a peer might give (RFC 3323 §5)
     in_dialog: bool = False  # our sealed Route was on top: follow it
     through: Token | None = None  # the flow that our Route names: send by it
     consulted: frozenset[tuple[str, str]] = frozenset()  # (aor, direction) of scripts run

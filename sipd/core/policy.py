@@ -16,6 +16,7 @@ from sipd.core.consumed import consume_credentials
 from sipd.core.decision import Proxy, Relay, Respond, RunScript
 from sipd.core.identity import identify
 from sipd.core.location import locate
+from sipd.core.privacy import weigh_claims
 from sipd.core.registrar import register
 from sipd.core.rights import answer_options, follow_route, may_register, may_relay
 from sipd.core.routes import strip_routes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ADMIT: Final[tuple[Step, ...]] = (
     strip_routes,
     check_request,
+    weigh_claims,
     answer_options,
     follow_route,
     identify,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.checks import EXTENSIONS, is_options_to_us
 from sipd.core.decision import Respond
-from sipd.core.identity import demand, is_anonymous
+from sipd.core.identity import demand
 from sipd.core.location import forward
+from sipd.core.privacy import is_anonymous
 from sipd.core.routes import address_of_record, joined, local_domain, names_us
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
@@ -94,7 +95,7 @@ def may_register(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
-    """What leaves this house needs a proven user (T63, T64): else 407 to our own and the anonymous, 403 to strangers.
+    """What leaves this house needs a proven user or a peer (T63, T64): else 407 to our own and the anonymous, or 403.
 
     A call to a user of ours needs nothing, unless a Route leads it elsewhere
     first. ACK can't be challenged: raises 403, which nobody is told. Fills in

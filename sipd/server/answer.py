@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sipd.core.privacy import ORDINARY, shown
 from sipd.message import Response, response_to
 
 if TYPE_CHECKING:
@@ -40,4 +41,8 @@ def answer(house: House, server: ServerTransaction, response: Response) -> None:
     """Send this upstream through its transaction."""
     if response.status >= 200:
         house.counters.answered += 1
+    if not ORDINARY.issuperset(response.names):
+        flow = server.flow
+        if house.tables.peer(flow.remote.host, flow.names) is None:
+            response = shown(response)
     house.transactions.respond(server, response.status, bytes(response))

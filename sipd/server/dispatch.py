@@ -10,6 +10,7 @@ from sipd.core.decision import Commit, Relay, Respond
 from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, stamp
 from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
+from sipd.core.privacy import ORDINARY, believed
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax, ServiceUnavailable, SipError
 from sipd.message import Response, parse, parse_route, response_to
@@ -50,7 +51,7 @@ class Dispatch:
                 self._unreadable(fault, flow)
                 return
             if type(message) is Response:
-                self._response(message)
+                self._response(message, flow)
             else:
                 self._request(message, flow)  # type: ignore[arg-type]  # a message is one or the other
         except BadSyntax:  # a response or an ACK of which something we read is malformed: nobody to tell
@@ -64,8 +65,10 @@ class Dispatch:
 
     # --- responses ---------------------------------------------------------------------------
 
-    def _response(self, response: Response) -> None:
+    def _response(self, response: Response, flow: Flow) -> None:
         house = self._house
+        if not ORDINARY.issuperset(response.names):
+            response = believed(response, house.tables.peer(flow.remote.host, flow.names) is not None)
         client = house.transactions.client_for(response)
         if client is None:  # a stray one is never passed on without state (T112, T114)
             house.counters.dropped += 1

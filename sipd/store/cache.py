@@ -116,7 +116,7 @@ class Cache:
 
     def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
         """The trusted server at this address, or with a certificate for one of these names."""
-        return self._peers.find(host, names) if self._peers else None
+        return self._peers.find(host, names)
 
     async def load(self, kind: str, key: str) -> None:
         """Wait until what `Missing(kind, key)` asked for can be answered."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Proxy, Respond
-from sipd.core.identity import is_anonymous
 from sipd.core.policy import decide
+from sipd.core.privacy import is_anonymous
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax, Forbidden, SipError
 from sipd.message import parse_auth, parse_uri

@@ -26,7 +26,8 @@ def house(**settings):
 
 def test_the_steps_and_their_order():
     assert [step.__name__ for step in ADMIT] == [
-        "strip_routes", "check_request", "answer_options", "follow_route", "identify", "may_register", "may_relay",
+        "strip_routes", "check_request", "weigh_claims", "answer_options", "follow_route", "identify", "may_register",
+        "may_relay",
     ]  # fmt: skip
     assert [step.__name__ for step in SEARCH] == [
         "seek", "consult_outgoing", "find_user", "consult_incoming", "register", "locate",
