@@ -23,11 +23,14 @@ TESTS = sorted(
 def collected(path: str) -> dict[str, bool]:
     """The tests of a file, methods as `Class::test`, and whether each is parametrised."""
     tests: dict[str, bool] = {}
-    for node in ast.parse((REPOSITORY / path).read_text("utf-8")).body:
+    body = ast.parse((REPOSITORY / path).read_text("utf-8")).body
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).endswith(".TestCase"):  # of a state machine
+            tests |= {f"{ast.unparse(name)}::runTest": False for name in node.targets}
         if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
             in_all = parametrised(node)
             tests |= {f"{node.name}::{name}": own or in_all for name, own in functions(node.body)}
-    return tests | dict(functions(ast.parse((REPOSITORY / path).read_text("utf-8")).body))
+    return tests | dict(functions(body))
 
 
 def functions(body: list[ast.stmt]) -> list[tuple[str, bool]]:
