@@ -78,6 +78,10 @@ def untold(flow: Flow) -> None:
     """The `on_failed` before the server has set its own."""
 
 
+def unsaid(event: str, remote: Hop, detail: str) -> None:
+    """The `on_event` before somebody wants to know."""
+
+
 class Later:
     """Calls things in a later turn, in order: what `send` must not do itself."""
 

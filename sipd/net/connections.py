@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sipd.net.base import untold
+from sipd.net.base import unsaid, untold
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ ROOM: Final = Room()
 """The room when nothing else is said."""
 
 
-def _unsaid(event: str, remote: Hop, detail: str) -> None:
-    """The `on_event` before somebody wants to know."""
-
-
 class Connections:
     """Who is connected. A connection is used for what goes to its far end, whoever opened it (§18.1.1)."""
 
@@ -35,7 +31,7 @@ class Connections:
         self.room = room
         self.patience = patience
         self.on_failed: FlowFailed = untold
-        self.on_event: Event = _unsaid
+        self.on_event: Event = unsaid
         self.tap: Tap | None = None
         self.origins: frozenset[str] = frozenset()  # from which web pages a WebSocket may be opened; empty: any
         self.dropped = 0  # messages that a closed or slow connection did not take

@@ -123,6 +123,7 @@ class Flows:
         if isinstance(listener, UdpListener):
             listener.tap = self._tap
             listener.on_failed = self._tell
+            listener.on_event = self._say
         else:
             listener.connections = self.connections
 
@@ -209,6 +210,9 @@ class Flows:
 
     def _tell(self, flow: Flow) -> None:
         self._later.call(lambda: self.on_failed(flow))
+
+    def _say(self, event: str, hop: Hop, detail: str) -> None:
+        self.on_event(event, hop, detail)
 
     def gauges(self) -> dict[str, int]:
         """Counts for the metrics, by name."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
+import sys
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.hop import Hop
+from sipd.net import stun
 from sipd.net.addresses import WILDCARDS, bind_failure, family_of, host_port, primary_address, unicast
-from sipd.net.base import Recent, unheard, untold
+from sipd.net.base import Recent, unheard, unsaid, untold
+from sipd.net.icmp import ask_for_errors, errors_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sipd.net.base import FlowFailed, Receiver, Tap
+    from sipd.net.base import Event, FlowFailed, Receiver, Tap
 
 MAX_TURN: Final = 64
 """Datagrams taken in one turn; then the other tasks have theirs."""
@@ -34,12 +36,22 @@ MAX_FLOWS: Final = 16384
 MAX_WAITING: Final = 1024
 """Datagrams kept while the kernel takes no more; further ones are lost and counted."""
 
+WATCH: Final = 1.0
+"""Seconds between looks at what the kernel has dropped."""
+
+MAX_REFUSALS: Final = 50
+"""Flows told as failed in one second because ICMP said so."""
+
+FIRST_OF_SIP: Final = 0x20
+"""No SIP message begins with a lower byte, save the line ends before it (§7.5); STUN begins with 0."""
+
 SHORTEST: Final = 20
 """No SIP message is shorter; what is, is a phone's keep-alive (T30)."""
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 _SO_RCVBUFFORCE = 33  # Linux; needs CAP_NET_ADMIN
+_SO_MEMINFO, _DROPS = 55, 8  # Linux: a list of figures, and the place of this one in it
 
 
 class UdpFlow:
@@ -89,8 +101,12 @@ class UdpFlow:
             self._sendto(data, self._address)
         except BlockingIOError:
             self.listener.wait_to_send(data, self)
-        except OSError as error:
-            self.listener.send_failed(self, error)
+        except OSError:
+            if self.listener.read_errors():  # it was about another datagram, and hit the first to come along
+                if not self.send_again(data):
+                    self.listener.wait_to_send(data, self)
+            else:
+                self.listener.send_failed(self)
 
     def send_again(self, data: bytes) -> bool:
         """Whether a datagram that had to wait is now gone, or known not to be sendable."""
@@ -98,8 +114,8 @@ class UdpFlow:
             self._sendto(data, self._address)
         except BlockingIOError:
             return False
-        except OSError as error:
-            self.listener.send_failed(self, error)
+        except OSError:
+            self.listener.send_failed(self)
         return True
 
 
@@ -124,6 +140,8 @@ class UdpListener:
         self.held: list[tuple[UdpFlow, bytes]] | None = None  # what is sent at the end of this turn
         self.dropped = 0  # datagrams that could not be kept for sending
         self.failures = 0  # datagrams the kernel refused to send
+        self.on_event: Event = unsaid
+        self._refusals = MAX_REFUSALS  # of which flows may still be told in this second
         self._socket: socket.socket | None = None
         self._flows: Recent[Address, UdpFlow] = Recent(MAX_FLOWS)
         self._waiting: deque[tuple[bytes, UdpFlow]] = deque()
@@ -140,6 +158,7 @@ class UdpListener:
             if self.family == socket.AF_INET6:
                 ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             _ask_for_buffer(ours)
+            ask_for_errors(ours)
             ours.bind((self.hop.host, self.hop.port))
         except OSError as error:
             ours.close()
@@ -166,6 +185,7 @@ class UdpListener:
         try:
             async with trio.open_nursery() as nursery:  # as long as the socket is open
                 nursery.start_soon(self._flush, self._socket)
+                nursery.start_soon(self._count_losses)
                 task_status.started()
                 with suppress(trio.ClosedResourceError):
                     while not self.closed:
@@ -182,11 +202,11 @@ class UdpListener:
         than all else about sending: so what is to be sent is held for a moment,
         and who was woken by the first finds the others there.
         """
-        for _ in range(MAX_TURN // HELD):
+        for turn in range(MAX_TURN // HELD):
             held: list[tuple[UdpFlow, bytes]] = []
             self.held = held
             try:
-                more = self._take(ours)
+                more = self._take(ours, turn == 0)
             finally:
                 self.held = None
                 for flow, data in held:
@@ -194,18 +214,21 @@ class UdpListener:
             if not more:
                 return
 
-    def _take(self, ours: socket.socket) -> bool:
-        """Takes up to HELD datagrams; False when no more are there."""
+    def _take(self, ours: socket.socket, woken: bool) -> bool:
+        """Takes up to HELD datagrams; False when no more are there. `woken`: there was something to wake us."""
         recvfrom, receive, flows = ours.recvfrom, self.receive, self._flows
-        for _ in range(HELD):
+        for number in range(HELD):
             try:
                 data, address = recvfrom(65535)
             except BlockingIOError:
+                if woken and not number:
+                    self.read_errors()
                 return False
             except OSError:  # an ICMP error of something sent before: the next datagram may be there
+                self.read_errors()
                 continue
-            if len(data) < SHORTEST or (data[0] < 0x20 and not data.strip(b"\r\n\0")):
-                continue  # a keep-alive
+            if len(data) < SHORTEST or (data[0] < FIRST_OF_SIP and self._is_keep_alive(data, address)):
+                continue
             flow = flows.get(address)
             if flow is None:
                 flow = self._new_flow(address)
@@ -213,6 +236,33 @@ class UdpListener:
                 self.tap("in", flow, data)
             receive(data, flow)
         return True
+
+    def _is_keep_alive(self, data: bytes, address: Address) -> bool:
+        """Whether this is no message: line ends, NULs (T30), or STUN, which is answered (RFC 5626 §8)."""
+        if not data.strip(b"\r\n\0"):
+            return True
+        said = stun.answer(data, address[0].partition("%")[0], address[1])
+        if said is not None and self._socket is not None:
+            with suppress(OSError):  # lost, as any datagram may be: the phone asks again
+                self._socket.sendto(said, address)
+        return data[0] == 0  # STUN that asks for nothing we have, or no STUN: nobody to tell
+
+    def read_errors(self) -> bool:
+        """Whether ICMP had something to say of what we sent; the flows that lead nowhere are told as failed (§18.4).
+
+        Anybody can send ICMP, so only so many are heeded in a second; what is
+        not is left to the timers.
+        """
+        found = False
+        if self._socket is not None and not self.closed:
+            for error in errors_of(self._socket, MAX_TURN):
+                found = True
+                flow = self._flows.get(error.address)
+                if flow is None or not error.is_final or error.quoted[:8] == b"SIP/2.0 " or not self._refusals:
+                    continue
+                self._refusals -= 1
+                self.send_failed(flow)
+        return found
 
     def flow_to(self, host: str, port: int) -> UdpFlow:
         """The Flow to a numeric host and port of this socket's family; kept for the next time.
@@ -243,7 +293,7 @@ class UdpListener:
         self._waiting.append((data, flow))
         self._writable.unpark()
 
-    def send_failed(self, flow: UdpFlow, error: OSError) -> None:
+    def send_failed(self, flow: UdpFlow) -> None:
         """Tells that a datagram can't be sent there: too large, no route, forbidden (§18.4)."""
         self.failures += 1
         self.on_failed(flow)
@@ -258,17 +308,26 @@ class UdpListener:
                     break
                 self._waiting.popleft()
 
+    async def _count_losses(self) -> None:
+        """Says once a second what the kernel has dropped meanwhile (T99)."""
+        known = 0
+        while True:
+            await trio.sleep(WATCH)
+            self._refusals = MAX_REFUSALS
+            lost = self.lost_in_kernel()
+            if lost > known:
+                self.on_event("datagrams_lost", self.hop, f"n={lost - known} all={lost}")
+            known = lost
+
     def lost_in_kernel(self) -> int:
         """Datagrams that the kernel dropped because we were too slow, since `bind` (T99); 0 if it does not say."""
         if self._socket is None or self.closed:
             return 0
-        inode = str(os.fstat(self._socket.fileno()).st_ino)
         try:
-            with open("/proc/net/udp6" if self.family == socket.AF_INET6 else "/proc/net/udp") as table:
-                rows = [line.split() for line in table]
-        except OSError:
+            figures = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_DROPS + 1))
+        except OSError:  # no Linux, or one before 4.12
             return 0
-        return next((int(row[12]) for row in rows if len(row) > 12 and row[9] == inode), 0)
+        return int.from_bytes(figures[4 * _DROPS :], sys.byteorder)
 
 
 def _ask_for_buffer(ours: socket.socket) -> None:

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from struct import pack
 
 import pytest
 import trio
 
 from sipd.errors import SetupError
 from sipd.hop import Hop
-from sipd.net.addresses import Unreachable
+from sipd.net.addresses import Unreachable, family_of
 from sipd.net.base import Recent
-from sipd.net.udp import MAX_TURN, MAX_WAITING, UdpListener
+from sipd.net.udp import MAX_REFUSALS, MAX_TURN, MAX_WAITING, UdpListener
 from tests.net.heard import Failed, Heard, echo, message
 
 
@@ -229,3 +230,115 @@ async def test_closing_ends_the_run(nursery):
     listener = bound()
     await nursery.start(listener.run)
     listener.close()
+
+
+# --- ICMP and STUN ------------------------------------------------------------------------------
+
+
+def dead_port(host: str) -> int:
+    """A port that nobody listens on: it was free a moment ago."""
+    with closing(socket.socket(family_of(host), socket.SOCK_DGRAM)) as tried:
+        tried.bind((host, 0))
+        return int(tried.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_port_where_nobody_is_fails_its_flow_at_once_and_no_other(nursery, host):
+    """RFC 3261 §18.4: what ICMP says is told to those it concerns."""
+    failed = Failed()
+    listener = bound(host, Heard())
+    listener.on_failed = failed
+    await nursery.start(listener.run)
+    with closing(phone(listener)) as ours:
+        alive = listener.flow_to(host, ours.getsockname()[1])
+        dead = listener.flow_to(host, dead_port(host))
+        dead.send(message("one"))
+        alive.send(message("two"))  # the socket has an error by now, of another datagram
+        await failed.count(1)
+        assert failed.flows == [dead]
+        assert await trio.socket.from_stdlib_socket(ours).recv(2000) == message("two")
+        assert (dead.closed, alive.closed) == (False, False), "a datagram flow can be tried again"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_response_that_did_not_arrive_fails_nobodys_request(nursery):
+    """A caller who has hung up his socket is no reason to give up a request to the same address."""
+    failed, heard = Failed(), Heard()
+    listener = bound(receive=heard)
+    listener.on_failed = failed
+    await nursery.start(listener.run)
+    gone, dead = (listener.flow_to("127.0.0.1", dead_port("127.0.0.1")) for _ in range(2))
+    gone.send(b"SIP/2.0 200 OK\r\n\r\n")
+    dead.send(message())
+    await failed.count(1)
+    assert failed.flows == [dead]
+    nursery.cancel_scope.cancel()
+
+
+async def test_errors_that_wait_do_not_keep_the_listener_busy(nursery):
+    listener = bound()
+    failed = Failed()
+    listener.on_failed = failed
+    await nursery.start(listener.run)
+    steps = Steps(Heard())
+    for _ in range(5):
+        listener.flow_to("127.0.0.1", dead_port("127.0.0.1")).send(message())
+    await failed.count(5)
+    trio.lowlevel.add_instrument(steps)
+    with trio.move_on_after(0.2):
+        await trio.sleep_forever()
+    trio.lowlevel.remove_instrument(steps)
+    assert len(steps.taken) < 20
+    nursery.cancel_scope.cancel()
+
+
+async def test_forged_icmp_can_fail_only_so_many_flows_in_a_second(nursery):
+    listener = bound()
+    failed = Failed()
+    listener.on_failed = failed
+    for _ in range(MAX_REFUSALS + 20):
+        listener.flow_to("127.0.0.1", dead_port("127.0.0.1")).send(message())
+    listener.read_errors()
+    listener.read_errors()
+    assert len(failed.flows) == MAX_REFUSALS
+    listener.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_stun_is_answered_on_the_port_of_sip_and_goes_no_further(nursery, host):
+    """RFC 5626 §8."""
+    heard = Heard(echo)
+    listener = bound(host, heard)
+    await nursery.start(listener.run)
+    binding = pack("!HHI12s", 1, 0, 0x2112A442, b"transaction!")
+    with closing(phone(listener)) as ours:
+        far = trio.socket.from_stdlib_socket(ours)
+        ours.send(binding)
+        answer = await far.recv(2000)
+        assert answer[:2] == b"\1\1"
+        assert answer[8:20] == b"transaction!"
+        assert int.from_bytes(answer[26:28], "big") ^ 0x2112 == ours.getsockname()[1]
+        ours.send(b"\0" + binding[:8] + b"what is this, in the end?")
+        ours.send(message())
+        assert await far.recv(2000) == message()
+    assert heard.items == [message()]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_the_kernel_drops_is_said_once_a_second(nursery, autojump_clock):
+    """T99. The virtual clock jumps to the next look: nothing here waits for the socket."""
+    events: list[tuple[str, str]] = []
+    listener = bound()
+    listener.on_event = lambda event, hop, detail: events.append((event, detail))
+    with closing(phone(listener)) as ours:
+        sent = 0
+        while listener.lost_in_kernel() < 10:
+            ours.send(bytes(8000))
+            sent += 1
+            assert sent < 100_000
+        nursery.start_soon(listener._count_losses)
+        await trio.sleep(5.5)
+    lost = listener.lost_in_kernel()
+    assert events == [("datagrams_lost", f"n={lost} all={lost}")]
+    listener.close()
+    nursery.cancel_scope.cancel()
