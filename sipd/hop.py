@@ -46,6 +46,11 @@ class Hop(NamedTuple):
         return cls(transport.upper(), host.strip("[]"), int(port))
 
 
+def is_default(hop: Hop) -> bool:
+    """Whether its port is the one that its transport has when none is named."""
+    return hop.port == DEFAULT_PORTS.get(hop.transport)
+
+
 class Way(NamedTuple):
     """Which flow it is, in words that outlive it: the far end, and the socket of ours (RFC 5626 §3.1).
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from sipd.errors import ServiceUnavailable, SetupError
-from sipd.hop import DEFAULT_PORTS, Hop
+from sipd.hop import DEFAULT_PORTS, SECURE, Hop
 
 NOT_YET: Final = frozenset({"WSS"})
 """Transports that have a name and a default port, but no listener in this version."""
@@ -85,6 +85,17 @@ def unicast(host: str) -> str:
 def family_of(host: str) -> socket.AddressFamily:
     """The address family of a numeric host."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def far_end(hop: Hop) -> Hop:
+    """The Hop by which a connection is known: with the name its certificate must prove, where it must prove one (T94).
+
+    An address needs no name: whoever is connected from there is there.
+    """
+    if not hop.name:
+        return hop
+    needs_proof = hop.transport in SECURE and numeric(hop.name) != hop.host
+    return hop._replace(name=hop.name.lower().rstrip(".") if needs_proof else "")
 
 
 def host_port(host: str, port: int) -> str:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
-from sipd.hop import SECURE
-from sipd.net.addresses import NOT_YET, WILDCARDS, Unreachable, family_of, source_toward
+from sipd.net.addresses import NOT_YET, WILDCARDS, Unreachable, family_of, far_end, source_toward
 from sipd.net.base import Later, Recent, unheard, untold
 from sipd.net.connections import ROOM, Connections, Room
 from sipd.net.listener import StreamListener, TlsListener
@@ -36,15 +35,6 @@ REFRESH: Final = 60.0
 """Seconds between looks at which addresses the machine has."""
 
 MAX_ROUTES: Final = 4096
-
-
-def far_end(hop: Hop) -> Hop:
-    """The Hop by which a connection is known: with the name its certificate must prove, where it must prove one (T94).
-
-    An address needs no name: whoever is connected from there is there.
-    """
-    name = hop.name.lower().rstrip(".") if hop.transport in SECURE and hop.name != hop.host else ""
-    return hop if name == hop.name else hop._replace(name=name)
 
 
 class Flows:
@@ -132,13 +122,12 @@ class Flows:
         self._places.add_name(host)
 
     def is_ours(self, host: str, port: int | None) -> bool:
-        """Whether this host and port (5060 when None) name one of our listeners."""
+        """Whether this host and port (None: the default one) name one of our listeners."""
         return self._places.is_ours(host, port)
 
     def to(self, hop: Hop, near: Flow | None = None) -> Flow:
         """The flow to `hop`, at once; see `Network.to`. Raises Unreachable."""
-        if hop.name:
-            hop = far_end(hop)
+        hop = far_end(hop) if hop.name else hop
         if near is not None and near.remote == hop and not near.closed:
             return near
         if hop.transport != "UDP":

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from sipd.hop import RELIABLE, WEB, Flow, Hop, Way
-from sipd.net.addresses import Unreachable, family_of, host_port, numeric
+from sipd.hop import RELIABLE, WEB, Flow, Hop, Way, is_default
+from sipd.net.addresses import Unreachable, family_of, far_end, host_port, numeric
 from sipd.net.base import unheard, untold
 from sipd.net.udp import SHORTEST
 
@@ -113,9 +113,12 @@ class MemoryListener:
         self.closed = False
         self._flows: dict[Hop, MemoryFlow] = {}
 
-    def flow_to(self, host: str, port: int) -> MemoryFlow:
-        """The flow from here to that address: kept for datagrams, reused or opened for a connection."""
-        remote = Hop(self.hop.transport, numeric(host) or host, port)
+    def flow_to(self, host: str, port: int, name: str = "") -> MemoryFlow:
+        """The flow from here to that address: kept for datagrams, reused or opened for a connection.
+
+        Who is reached proves whatever `name` is asked for.
+        """
+        remote = Hop(self.hop.transport, numeric(host) or host, port, name)
         return self.known(remote) or self._open(remote)
 
     def known(self, remote: Hop) -> MemoryFlow | None:
@@ -128,6 +131,7 @@ class MemoryListener:
         local = self.hop._replace(port=self.network.next_port()) if connection else self.hop
         flow = self._flows[remote] = MemoryFlow(self, local, remote)
         if connection:
+            flow.names = (remote.name,) if remote.name else ()
             self.network.later(lambda: self.network.connect(flow))
         return flow
 
@@ -199,18 +203,20 @@ class MemoryNetwork:
     def carry(self, flow: MemoryFlow, data: bytes) -> None:
         """Takes one message on its way."""
         lost = not flow.reliable and self.loss(flow.local, flow.remote, data)
-        self.sent.append(Sent(trio.current_time(), flow.local, flow.remote, data, lost))
-        if flow.remote in self.unreachable:
+        there = flow.remote._replace(name="")
+        self.sent.append(Sent(trio.current_time(), flow.local, there, data, lost))
+        if there in self.unreachable:
             self.later(flow.fail)
         elif not lost:
             self.later(lambda: self._deliver(flow, data))
 
     def connect(self, flow: MemoryFlow) -> None:
         """Opens the connection that `flow` is the near end of, or fails it."""
-        there = self.places.get(flow.remote)
+        place = flow.remote._replace(name="")
+        there = self.places.get(place)
         if flow.closed:
             return
-        if there is None or flow.remote in self.unreachable:
+        if there is None or place in self.unreachable:
             flow.fail()
         else:
             there.accept(flow)
@@ -274,10 +280,14 @@ class MemoryHost:
 
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
-        return (numeric(host) or host.lower(), port or 5060) in self._places
+        host = numeric(host) or host.lower()
+        if port is None:
+            return any((host, hop.port) in self._places for hop in self.listening if is_default(hop))
+        return (host, port) in self._places
 
     def to(self, hop: Hop, near: Flow | None = None) -> MemoryFlow:
         """The flow to `hop`, from the listener of `near` when that fits. Raises Unreachable."""
+        hop = far_end(hop)
         if isinstance(near, MemoryFlow) and near.remote == hop and not near.closed:
             return near
         fitting = [
@@ -294,10 +304,11 @@ class MemoryHost:
         if hop.transport in WEB:
             raise Unreachable("No WebSocket Open")
         from_near = [listener for listener in fitting if isinstance(near, MemoryFlow) and near.listener is listener]
-        return (from_near or fitting)[0].flow_to(hop.host, hop.port)
+        return (from_near or fitting)[0].flow_to(hop.host, hop.port, hop.name)
 
     def known(self, hop: Hop) -> MemoryFlow | None:
         """The open connection to `hop`, if there is one."""
+        hop = far_end(hop)
         flows = (listener.known(hop) for listener in self._listeners)
         return next((flow for flow in flows if flow is not None), None)
 

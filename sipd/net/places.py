@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.hop import is_default
 from sipd.net.addresses import WILDCARDS, family_of, local_addresses, numeric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipd.hop import Hop
-
-DEFAULT_PORT: Final = 5060
-"""The port meant by a host without one (§19.1.2)."""
 
 LOOPBACKS: Final = frozenset({"127.0.0.1", "::1"})
 
@@ -24,7 +22,7 @@ class Places:
         self._addresses = addresses
         self._listening: list[Hop] = []
         self._names: set[str] = set()
-        self._places: set[tuple[str, int]] = set()
+        self._places: set[tuple[str, int]] = set()  # 0: where no port is named
         self._anywhere: set[int] = set()  # ports on which every IPv4 address is ours
 
     def add(self, hop: Hop) -> None:
@@ -42,10 +40,12 @@ class Places:
         has_wildcard = any(hop.host in WILDCARDS for hop in self._listening)
         addresses = self._addresses() if has_wildcard else frozenset()
         self._places = {
-            (host, hop.port) for hop in self._listening for host in (*self._hosts(hop, addresses), *self._names)
+            (host, port)
+            for hop in self._listening
+            for host in (*self._hosts(hop, addresses), *self._names)
+            for port in _ports(hop)
         }
-
-        self._anywhere = {hop.port for hop in self._listening if hop.host == "0.0.0.0"}
+        self._anywhere = {port for hop in self._listening if hop.host == "0.0.0.0" for port in _ports(hop)}
 
     def _hosts(self, hop: Hop, addresses: frozenset[str]) -> set[str]:
         hosts = {hop.host}
@@ -56,8 +56,8 @@ class Places:
         return hosts
 
     def is_ours(self, host: str, port: int | None) -> bool:
-        """Whether this host and port name one of our listeners; 5060 when there is no port."""
-        port = port or DEFAULT_PORT
+        """Whether this host and port name one of our listeners; no port means the default one of any transport."""
+        port = port or 0
         if (host, port) in self._places:
             return True
         plain = numeric(host)
@@ -65,3 +65,8 @@ class Places:
             return (host.lower().rstrip("."), port) in self._places
         # All of 127/8 comes back to a wildcard.
         return (plain, port) in self._places or (port in self._anywhere and plain.startswith("127."))
+
+
+def _ports(hop: Hop) -> tuple[int, ...]:
+    """How the listener's port may be written: not at all, where it is the default one (§19.1.2)."""
+    return (hop.port, 0) if is_default(hop) else (hop.port,)

@@ -18,6 +18,7 @@ from sipd.net.tls_stream import TlsStream
 from sipd.net.tls_words import words_of
 
 if TYPE_CHECKING:
+    import datetime
     import socket
     from pathlib import Path
 
@@ -46,6 +47,7 @@ class TlsFiles(NamedTuple):
 class _Contexts(NamedTuple):
     server: ssl.SSLContext
     client: ssl.SSLContext
+    expires: datetime.datetime  # the first end of a certificate of ours
 
 
 class Tls:
@@ -58,6 +60,11 @@ class Tls:
         """Raises SetupError with the file and what is wrong with it."""
         self.files = files
         self._contexts = _contexts(files)
+
+    @property
+    def expires(self) -> datetime.datetime:
+        """When the first of our certificates is no longer valid."""
+        return self._contexts.expires
 
     def load(self, files: TlsFiles) -> None:
         """Uses these from now on. Raises SetupError with the file and what is wrong with it: then nothing changed.
@@ -107,22 +114,22 @@ async def _shake_hands(stream: TlsStream) -> None:
 
 
 def _contexts(files: TlsFiles) -> _Contexts:
-    server = _server_context(files)
+    read = [_read(certificate) for certificate in files.certificates]
+    server = _server_context(files, [_names_of(certificate) for certificate in read])
     client = _hardened(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False  # RFC 5922 has rules of its own: `secured` knows them
     client.verify_mode = ssl.CERT_REQUIRED
     _trust(client, files.authorities)
     if not files.is_self_made:
         _show(client, files.certificates[0])
-    return _Contexts(server, client)
+    return _Contexts(server, client, min(certificate.not_valid_after_utc for certificate in read))
 
 
-def _server_context(files: TlsFiles) -> ssl.SSLContext:
+def _server_context(files: TlsFiles, names_of_each: list[tuple[str, ...]]) -> ssl.SSLContext:
     """The context of the first certificate; it passes on to that of another when the client asks for such a name."""
     by_names: dict[tuple[str, ...], ssl.SSLContext] = {}
     by_name: dict[str, ssl.SSLContext] = {}
-    for certificate in files.certificates:
-        names = _names_of(certificate)
+    for certificate, names in zip(files.certificates, names_of_each, strict=True):
         context = by_names.get(names)
         if context is None:  # else: the same names with another kind of key, which one context can hold
             context = by_names[names] = _server_side(files)
@@ -180,14 +187,17 @@ def _show(context: ssl.SSLContext, certificate: Certificate) -> None:
         raise _bad_file("tls_key", certificate.key, error, hint) from error
 
 
-def _names_of(certificate: Certificate) -> tuple[str, ...]:
-    """The names to choose by: those it proves, and its host names."""
+def _read(certificate: Certificate) -> x509.Certificate:
     try:
-        found = x509.load_pem_x509_certificates(certificate.chain.read_bytes())[0]
+        return x509.load_pem_x509_certificates(certificate.chain.read_bytes())[0]
     except (OSError, ValueError) as error:
         hint = "It must be a PEM file of the certificate, and of those between it and a known authority."
         raise _bad_file("tls_certificate", certificate.chain, error, hint) from error
-    return tuple(dict.fromkeys([*proven_names(found), *_host_names(found)]))
+
+
+def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The names to choose it by: those it proves, and its host names."""
+    return tuple(dict.fromkeys([*proven_names(certificate), *_host_names(certificate)]))
 
 
 def _host_names(certificate: x509.Certificate) -> list[str]:

@@ -26,6 +26,7 @@ from sipd.core.inquiry import Context
 from sipd.errors import SetupError
 from sipd.form import COMPILED
 from sipd.guard import Guard, NonceWindows
+from sipd.hop import SECURE
 from sipd.log import LOG
 from sipd.metrics import Counters
 from sipd.net import Flows, parse_listen
@@ -43,10 +44,12 @@ from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.transaction import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sipd.hop import Hop
     from sipd.net import Network
+    from sipd.net.tls import Tls
+    from sipd.server.certificates import Certificates
     from sipd.store import DatabaseUrl, Store
 
     Say = Callable[[str], None]
@@ -83,6 +86,7 @@ class Opened:
     store: Store
     cache: Cache
     new_users: list[tuple[str, str]] = field(default_factory=list)
+    certificates: Certificates | None = None
 
 
 def main(
@@ -107,6 +111,8 @@ async def _main(options: Options, say: Say, ready: Callable[[], None] | None, se
                 task = service(house, opened.url)
                 if task is not None:
                     main_nursery.start_soon(task)
+            if opened.certificates is not None:
+                main_nursery.start_soon(opened.certificates.renew)
             settle_memory()
             greet(opened, network)
             if ready is not None:
@@ -190,14 +196,25 @@ def open_network(opened: Opened) -> Flows:
     texts = opened.options.listen or tuple(settings.listen.split())
     if not texts:
         raise SetupError("nothing to listen on", "Set it: sipdctl server set listen=udp:0.0.0.0:5060")
-    network = Flows()
-    for text in texts:
-        network.listen(parse_listen(text), settings.host_name or None)
+    hops = [parse_listen(text) for text in texts]
+    network = Flows(tls=open_certificates(opened, hops))
+    for hop in hops:
+        network.listen(hop, settings.host_name or None)
     if settings.host_name:
         network.add_name(settings.host_name)
     network.on_event = log_event
     network.tap = tap_of(opened.say, debug_of(opened))
     return network
+
+
+def open_certificates(opened: Opened, hops: Sequence[Hop]) -> Tls | None:
+    """What TLS needs; None where nothing listens for it."""
+    if not any(hop.transport in SECURE for hop in hops):
+        return None
+    from sipd.server.certificates import Certificates, place_of  # a large library, for those who need it
+
+    opened.certificates = Certificates(opened.cache, hops, None if opened.options.check else place_of(opened.url))
+    return opened.certificates.tls
 
 
 def log_event(event: str, hop: Hop, detail: str) -> None:
@@ -352,6 +369,8 @@ async def signals(house: House, opened: Opened) -> None:
                 return
             try:
                 await house.tables.reload()
+                if opened.certificates is not None:
+                    await opened.certificates.reload()
                 opened.say("sipd: reloaded")
-            except Exception as fault:  # the door, here for a reload: whatever broke, the old tables stay (T100)
+            except Exception as fault:  # the door, here for a reload: whatever broke, the old one stays (T100)
                 LOG.event("reload_failed", text=fault)

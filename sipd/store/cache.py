@@ -82,6 +82,11 @@ class Cache:
         """The server's own row."""
         return self._settings
 
+    @property
+    def domains(self) -> list[str]:
+        """The names of all local domains."""
+        return sorted(self._image.domains)
+
     def domain(self, host: str) -> str | None:
         """The local domain whose users `host` means."""
         domains = self._image.domains

@@ -16,6 +16,8 @@ from sipd.net.tls import Certificate, TlsFiles
 if TYPE_CHECKING:
     from pathlib import Path
 
+EXPIRED = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
 
 class Authority:
     """Signs certificates into a directory."""
@@ -27,13 +29,12 @@ class Authority:
         self._authority.cert_pem.write_to_path(str(self.path))
         self._made = 0
 
-    def signed(self, *names: str, expired: bool = False, common_name: str | None = None) -> Certificate:
+    def signed(self, *names: str, not_after: datetime.datetime | None = None) -> Certificate:
         """A certificate for these host names and addresses, key and all in one file."""
         self._made += 1
         path = self.directory / f"{self.path.stem}-{self._made}.pem"
-        ends = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC) if expired else None
-        begins = datetime.datetime(2019, 1, 1, tzinfo=datetime.UTC) if expired else None
-        leaf = self._authority.issue_cert(*names, common_name=common_name, not_after=ends, not_before=begins)
+        begins = datetime.datetime(2019, 1, 1, tzinfo=datetime.UTC)
+        leaf = self._authority.issue_cert(*names, not_before=begins, not_after=not_after)
         leaf.private_key_and_cert_chain_pem.write_to_path(str(path))
         return Certificate(path, path)
 

@@ -18,6 +18,9 @@ WILD6 = Hop("UDP", "::", 5060)
 HERE = Hop("TCP", "127.0.0.1", 5080)
 THERE = Hop("UDP", "192.0.2.1", 5060)
 
+SAFE = Hop("TLS", "192.0.2.1", 5061)
+SAFE_ELSEWHERE = Hop("TLS", "192.0.2.1", 5060)
+
 
 @pytest.mark.parametrize(
     ("hop", "host", "port", "ours"),
@@ -43,6 +46,10 @@ THERE = Hop("UDP", "192.0.2.1", 5060)
         (HERE, "127.0.0.2", 5080, False),
         (HERE, "::ffff:127.0.0.1", 5080, True),
         (HERE, "localhost", 5080, True),
+        (SAFE, "192.0.2.1", 5061, True),
+        (SAFE, "192.0.2.1", None, True),  # `sips:` or `;transport=tls` means 5061
+        (SAFE, "192.0.2.1", 5060, False),
+        (SAFE_ELSEWHERE, "192.0.2.1", None, False),
     ],
 )
 def test_a_place_is_ours_when_a_listener_can_be_reached_there(hop, host, port, ours):

@@ -15,7 +15,7 @@ from sipd.hop import Hop
 from sipd.net.flows import Flows
 from sipd.net.stream import Patience
 from sipd.net.tls import Certificate, Tls, TlsFiles
-from tests.net.certificates import Authority, encrypted
+from tests.net.certificates import EXPIRED, Authority, encrypted
 from tests.net.heard import IN_TIME, Failed, Heard, echo, message
 from tests.net.test_listener import closed, read
 
@@ -323,7 +323,7 @@ async def test_a_phone_without_one_is_turned_away_when_it_is_required(authority)
 )
 async def test_a_certificate_that_is_not_good_is_turned_away(authority, stranger, expired, why):
     server = Server(authority.files(authority.signed("sip.example.com"), client="requested"))
-    shown = authority.signed("peer.example.net", expired=True) if expired else stranger.signed("peer.example.net")
+    shown = authority.signed("peer.example.net", not_after=EXPIRED) if expired else stranger.signed("peer.example.net")
     async with running(server):
         await closed(await connected(server, phone(authority, shown)))
         assert await server.end_of() == f"TLS failed: {why}"
@@ -420,7 +420,7 @@ async def test_who_proves_another_name_gets_nothing(authority, names, wanted, wh
 )
 async def test_who_proves_nothing_gets_nothing(authority, stranger, expired, why):
     ours = Server(authority.files(authority.signed("ours.example")), receive=None)
-    shown = authority.signed("theirs.example", expired=True) if expired else stranger.signed("theirs.example")
+    shown = authority.signed("theirs.example", not_after=EXPIRED) if expired else stranger.signed("theirs.example")
     theirs = Server(authority.files(shown))
     async with running(ours, theirs):
         ours.flows.to(theirs.hop_for("theirs.example")).send(message())
@@ -529,7 +529,7 @@ def test_a_tls_listener_needs_a_certificate():
 def test_nothing_old_or_weak_is_offered(authority, tmp_path: Path):
     """T93."""
     contexts = Tls(authority.files(authority.signed("sip.example.com")))._contexts
-    for context in contexts:
+    for context in (contexts.server, contexts.client):
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
         assert context.options & ssl.OP_NO_RENEGOTIATION
         for cipher in context.get_ciphers():
