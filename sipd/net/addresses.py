@@ -14,9 +14,6 @@ from typing import Final
 from sipd.errors import ServiceUnavailable, SetupError
 from sipd.hop import DEFAULT_PORTS, SECURE, Hop
 
-NOT_YET: Final = frozenset({"WSS"})
-"""Transports that have a name and a default port, but no listener in this version."""
-
 WILDCARDS: Final = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 """The hosts that stand for every address of the machine."""
 
@@ -43,8 +40,6 @@ def parse_listen(text: str) -> Hop:
     if found is None or found[1].upper() not in DEFAULT_PORTS:
         raise SetupError(f"--listen {text}: this is not transport:address:port", EXAMPLE)
     transport = found[1].upper()
-    if transport in NOT_YET:
-        raise SetupError(f"--listen {text}: {transport} is not in this version", "Use udp, tcp, tls or ws")
     host = numeric(found[2].strip("[]"))
     if host is None or (":" in host) != found[2].startswith("["):
         raise SetupError(f"--listen {text}: {found[2] or 'nothing'} is not a numeric address", EXAMPLE)

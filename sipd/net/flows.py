@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
-from sipd.net.addresses import NOT_YET, WILDCARDS, Unreachable, family_of, far_end, source_toward
+from sipd.net.addresses import WILDCARDS, Unreachable, family_of, far_end, source_toward
 from sipd.net.base import Later, Recent, unheard, untold
 from sipd.net.connections import ROOM, Connections, Room
 from sipd.net.listener import StreamListener, TlsListener
 from sipd.net.places import Places
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 from sipd.net.udp import UdpFlow, UdpListener
-from sipd.net.websocket import WebSocketListener
+from sipd.net.websocket import SecureWebSocketListener, WebSocketListener
 
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Way
@@ -28,6 +28,7 @@ TRANSPORTS: Final[dict[str, type[UdpListener] | type[StreamListener]]] = {
     "TCP": StreamListener,
     "TLS": TlsListener,
     "WS": WebSocketListener,
+    "WSS": SecureWebSocketListener,
 }
 """A row per transport that can be listened on; its default port is in `sipd.hop`."""
 
@@ -93,8 +94,7 @@ class Flows:
         """Opens a listener there; returns the Hop with its real port. Raises SetupError (T102)."""
         make = TRANSPORTS.get(hop.transport)
         if make is None:
-            reason = "is not in this version" if hop.transport in NOT_YET else "is no transport known here"
-            raise SetupError(f"{hop}: {hop.transport} {reason}", "Use udp, tcp, tls or ws")
+            raise SetupError(f"{hop}: {hop.transport} is no transport known here", "Use udp, tcp, tls, ws or wss")
         listener = make(hop, sent_by_host=sent_by_host)
         if isinstance(listener, TlsListener):
             if self.tls is None:

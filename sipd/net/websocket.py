@@ -30,7 +30,7 @@ from sipd.hop import Hop
 from sipd.message import PING
 from sipd.message.parse import MAX_BODY, MAX_HEAD
 from sipd.net.addresses import Unreachable, unicast
-from sipd.net.listener import StreamListener
+from sipd.net.listener import StreamListener, TlsListener
 from sipd.net.stream import StreamFlow
 
 if TYPE_CHECKING:
@@ -256,3 +256,7 @@ class WebSocketListener(StreamListener):
         if flow is None:
             raise Unreachable("No WebSocket Open")
         return flow
+
+
+class SecureWebSocketListener(WebSocketListener, TlsListener):
+    """The same inside TLS: what a page that came by https may connect to. Set `tls` before `run`."""

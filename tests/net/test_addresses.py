@@ -51,7 +51,6 @@ def test_listen_text_names_a_hop(text, hop):
         ("udp:127.1:5060", "127.1 is not a numeric address"),
         ("udp:[127.0.0.1]:5060", "is not a numeric address"),
         ("udp:127.0.0.1:65536", "there is no port 65536"),
-        ("wss:127.0.0.1:80", "WSS is not in this version"),
     ],
 )
 def test_other_listen_text_is_refused_with_a_hint(text, says):

@@ -165,7 +165,7 @@ async def test_cancelling_closes_everything():
             again.bind((hop.host, hop.port))
 
 
-@pytest.mark.parametrize(("transport", "says"), [("WSS", "not in this version"), ("SCTP", "no transport known here")])
+@pytest.mark.parametrize(("transport", "says"), [("WSS", "no certificate"), ("SCTP", "no transport known here")])
 def test_a_transport_without_a_listener_is_refused(transport, says):
     with pytest.raises(SetupError, match=says):
         Flows().listen(Hop(transport, HERE, 0))

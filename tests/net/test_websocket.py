@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ from sipd.net.addresses import Unreachable
 from sipd.net.connections import Connections, Room
 from sipd.net.flows import Flows
 from sipd.net.stream import PATIENCE
+from sipd.net.tls import Tls
 from sipd.net.websocket import MAX_MESSAGE, Frames, WebSocketFlow, WebSocketListener
+from tests.net.certificates import Authority
 from tests.net.heard import IN_TIME, Failed, Heard, echo
 
 if TYPE_CHECKING:
@@ -410,4 +413,41 @@ async def test_the_network_never_opens_a_websocket(nursery):
     with pytest.raises(Unreachable):
         network.to(place)
     assert network.known(place) is None
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_browser_comes_by_wss_and_a_certificate_it_trusts(nursery, tmp_path):
+    authority = Authority(tmp_path)
+    flows = Flows(echo, tls=Tls(authority.files(authority.signed("sip.example.com"))))
+    hop = flows.listen(Hop("WSS", "127.0.0.1", 0))
+    await nursery.start(flows.run)
+    context = ssl.create_default_context(cafile=str(authority.path))
+    with trio.fail_after(IN_TIME):
+        tcp = await trio.open_tcp_stream(hop.host, hop.port)
+        async with (
+            trio.open_nursery() as reader,
+            trio.SSLStream(tcp, context, server_hostname="sip.example.com", https_compatible=True) as stream,
+        ):
+            ours = await wrap_client_stream(reader, stream, "sip.example.com", "/", subprotocols=["sip"])
+            for text in ("one", "x" * 100_000):
+                await ours.send_message(text)
+                assert await ours.get_message() == text
+            flow = next(iter(flows.connections._open))
+            assert (flow.remote.transport, flow.reliable, flow.needs_length) == ("WSS", True, False)
+            await ours.aclose(1000)
+            reader.cancel_scope.cancel()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_web_page_asked_for_by_mistake_is_told_what_this_is(nursery):
+    listener = bound()
+    await nursery.start(listener.run)
+    with trio.fail_after(IN_TIME):
+        async with await trio.open_tcp_stream("127.0.0.1", listener.hop.port) as ours:
+            await ours.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            answer = b""
+            while more := await ours.receive_some():
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Upgrade" in answer
     nursery.cancel_scope.cancel()
