@@ -58,9 +58,9 @@ def check_syntax(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def check_scheme(inquiry: Inquiry, tables: Tables) -> None:
-    """416 for a Request-URI whose scheme is unknown here; 400 for one with a headers part (T07, T64)."""
+    """416 for a scheme unknown here, as sips is without TLS (T95); 400 for a URI with a headers part (T07, T64)."""
     uri = inquiry.uri
-    if uri.scheme not in SCHEMES:
+    if uri.scheme not in SCHEMES or (uri.scheme == "sips" and not inquiry.context.places.has_tls):
         raise UnsupportedUriScheme
     if uri.headers or (uri.params and uri.param("method") is not None):
         raise BadSyntax("Headers or method in the Request-URI")

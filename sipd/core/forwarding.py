@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.privacy import ORDINARY, assert_identity, keep_private
 from sipd.core.routes import path_value, record_route_value
+from sipd.core.sips import is_secure
 from sipd.core.ways import Token, is_direct, sender_token, token_text
+from sipd.hop import SECURE
 from sipd.message import Draft, Response, Via, parse_address, split_list
 from sipd.seal import Seal  # noqa: TC001 - mypyc looks it up when the class is made
 
@@ -130,19 +132,22 @@ def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:
     """Our own values, topmost first: both our ends where they differ (RFC 5658 §3).
 
     Both, too, where one side is reached by its flow only: the value of that
-    side names it, and the order says which way a request goes.
+    side names it, and the order says which way a request goes. Sips URIs where
+    the Request-URI or the next hop's is one (§16.6 step 4).
     """
     if request.method not in DIALOG_MAKERS or request.to_tag is not None:
         return ()
     here = "" if passage.came is None else sender_token(request, passage.came)
     there = _target_token(passage.target)
-    if not (passage.record_route or here or there or _must_stay(request, passage.target)):
+    secure = is_secure(request, passage.target)
+    by_itself = passage.record_route or here or there or (secure and passage.came_transport not in SECURE)
+    if not (by_itself or _must_stay(request, passage.target)):
         return ()
     seal = passage.seal
-    came = record_route_value(request, passage.came_by, passage.came_transport, seal, here)
+    came = record_route_value(request, passage.came_by, passage.came_transport, seal, here, secure=secure)
     if passage.sent_by == passage.came_by and passage.transport == passage.came_transport and not here and not there:
         return (came,)
-    return record_route_value(request, passage.sent_by, passage.transport, seal, there), came
+    return record_route_value(request, passage.sent_by, passage.transport, seal, there, secure=secure), came
 
 
 def _target_token(target: Target) -> str:

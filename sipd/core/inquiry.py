@@ -40,6 +40,10 @@ class NonceView(Protocol):
 class OurPlaces(Protocol):
     """Which hosts and ports are this server's own sockets."""
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether one of our listeners takes TLS: without it a sips URI can't be reached from here (RFC 5630 §5.3)."""
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether a URI or sent-by with this host and port names one of our listeners."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.routes import local_domain
+from sipd.core.sips import may_follow
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax
 from sipd.hop import Target
@@ -52,7 +53,7 @@ def to_follow(
 ) -> Found:
     """Take the contacts of a 3xx apart: what we try ourselves, and what is left of the response.
 
-    Tried: sip and sips URIs (a sips request goes to none but sips), none that
+    Tried: sip and sips URIs (of the request's own scheme: RFC 5630 §5.3), none that
     has expired, and of those that lead out of the house only what the sender,
     or the user whose phone said it, may call (T63, T88); `room` at most. What
     is in `tried` (with how many 3xx led there) is in neither; what is new is
@@ -88,7 +89,7 @@ def to_follow(
 def _can_be_tried(inquiry: Inquiry, uri: Uri) -> bool:
     if not uri.is_sip or uri.headers or uri.param("method") is not None:
         return False
-    return uri.scheme == "sips" or inquiry.request.uri.scheme != "sips"
+    return may_follow(inquiry.request.uri, uri)
 
 
 def _pays(tables: Tables, moved: Target) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd.core import uploads
 from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
+from sipd.core.sips import check_contact
 from sipd.errors import BadSyntax, Forbidden, IntervalTooBrief
 from sipd.hop import RELIABLE, WEB
 from sipd.message import expires_from_text, host_key, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
@@ -110,6 +111,8 @@ def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, mad
     wants = _wants(contact.params) if contact.params else _NOTHING_SAID
     expires = _expires(request, wants.expires, settings)
     place = _find(contact, current)
+    if uri.scheme == "sips" and expires:
+        check_contact(request)
     if place is not None:
         old = current[place]
         if old.uri not in new:
@@ -172,7 +175,7 @@ def _find(contact: Address, current: list[Binding]) -> int | None:
         if binding.uri == text:
             return place
     for place, binding in enumerate(current):
-        if parse_uri(binding.uri).same_as(contact.uri):
+        if parse_uri(binding.uri).same_binding(contact.uri):
             return place
     return None
 

@@ -99,13 +99,20 @@ def means_server(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
     return not uri.user and uri.is_sip and names_us(uri.host, uri.port, tables, places)
 
 
-def record_route_value(request: Request, sent_by: str, transport: str, seal: Seal, token: str = "") -> str:
+def record_route_value(
+    request: Request, sent_by: str, transport: str, seal: Seal, token: str = "", *, secure: bool = False
+) -> str:
     """The Record-Route value to put on a request that we want to see the dialog of.
 
     `sent_by` is `host:port` of the flow it leaves by or came in on, `transport`
     as in Via. `token` names the flow that leads to that side, where nothing
-    else does. Nothing of it needs to be remembered.
+    else does. `secure`: a sips URI, which says by itself that it means TLS
+    (RFC 5630 §5.3). Nothing of it needs to be remembered.
     """
+    if secure:
+        mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", *([token] if token else []))
+        user, param = f"{token}@" if token else "", ";transport=ws" if transport == "WSS" else ""
+        return f"<sips:{user}{sent_by}{param};lr;sd={mark}>"
     if token:
         mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", token)
         return f"<sip:{token}@{sent_by}{_transport_param(transport)};lr;sd={mark}>"

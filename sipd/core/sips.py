@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.errors import TemporarilyUnavailable
-from sipd.message import parse_uri
+from sipd.errors import BadSyntax, TemporarilyUnavailable
+from sipd.message import parse_address, parse_uri
 
 if TYPE_CHECKING:
     from sipd.hop import Target
-    from sipd.message import Uri
-
-SECURE: Final = frozenset({"TLS", "WSS"})
-"""Transports that a sips URI may go by."""
+    from sipd.message import Request, Uri
 
 NOT_ALLOWED: Final = (("Warning", '380 sipd "SIPS Not Allowed"'),)
 REQUIRED: Final = (("Warning", '381 sipd "SIPS Required"'),)
@@ -35,6 +32,24 @@ def as_asked(asked: Uri, target: Target) -> Target:
 def may_follow(asked: Uri, contact: Uri) -> bool:
     """Whether a 3xx to a request for `asked` may be followed there: a change of scheme is the caller's to decide."""
     return not asked.is_sip or contact.scheme == asked.scheme
+
+
+def is_secure(request: Request, target: Target) -> bool:
+    """Whether a request to this target is to go over TLS all the way: its URI, or the next Route, is a sips URI."""
+    if target.uri.scheme == "sips":
+        return True
+    if "Route" not in request.names:
+        return False
+    routes = request.routes
+    return bool(routes) and routes[0].uri.scheme == "sips"
+
+
+def check_contact(request: Request) -> None:
+    """For a REGISTER with a sips Contact: all that leads to it is sips, or 400 (RFC 5630 §5.2)."""
+    if request.uri.scheme != "sips":
+        raise BadSyntax("A sips Contact needs a sips Request-URI")
+    if any(parse_address(value).uri.scheme != "sips" for value in request.values("Path")):
+        raise BadSyntax("A sips Contact needs a sips Path")
 
 
 def with_scheme(scheme: str, uri: Uri) -> Uri:

@@ -97,7 +97,13 @@ class Uri(NamedTuple):
         )
 
     def same_binding(self, other: Uri) -> bool:
-        """Whether a registrar keeps one binding for both (§10.3 step 7): as `same_as`."""
+        """Whether a registrar keeps one binding for both (§10.3 step 7): as `same_as`, be it by sip or sips.
+
+        Of a contact that is registered under both schemes the later takes the
+        other's place (RFC 5630 §5.1.1.1).
+        """
+        if self.scheme != other.scheme and self.is_sip and other.is_sip:
+            return self._replace(scheme=other.scheme, text="").same_as(other)
         return self.same_as(other)
 
 

@@ -63,6 +63,10 @@ class Network(Protocol):
     def pin(self, hop: Hop, pinned: bool = True) -> None:
         """A live binding came over the connection to `hop`: it may idle for as long as that lives (T27)."""
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether one of our listeners takes TLS."""
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
 

@@ -121,6 +121,11 @@ class Flows:
         """Says that a host name means us, at every port we listen on."""
         self._places.add_name(host)
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether one of our listeners takes TLS."""
+        return any(listener.hop.transport in SECURE for listener in self._listeners)
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port (None: the default one) name one of our listeners."""
         return self._places.is_ours(host, port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sipd.hop import DEFAULT_PORTS, Hop
+from sipd.hop import DEFAULT_PORTS, SECURE, Hop
 from sipd.net.addresses import numeric
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ NAPTR_SERVICES: Final = {
 
 PREFERRED: Final = ("UDP", "TCP", "TLS")
 """The transports we can open a way by, in the order we like them where DNS has no opinion."""
-
-SECURE: Final = frozenset({"TLS", "WSS"})
 
 
 class Service(NamedTuple):

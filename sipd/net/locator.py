@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from sipd.hop import DEFAULT_PORTS, Hop
+from sipd.hop import DEFAULT_PORTS, SECURE, Hop
 from sipd.net.addresses import numeric
 from sipd.net.dns import FAILED_TTL, NoAnswer
-from sipd.net.locating import SECURE, SRV_NAMES, Found, Service, choices, offered, wanted
+from sipd.net.locating import SRV_NAMES, Found, Service, choices, offered, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from sipd.hop import RELIABLE, WEB, Flow, Hop, Way, is_default
+from sipd.hop import RELIABLE, SECURE, WEB, Flow, Hop, Way, is_default
 from sipd.net.addresses import Unreachable, family_of, far_end, host_port, numeric
 from sipd.net.base import unheard, untold
 from sipd.net.udp import SHORTEST
@@ -277,6 +277,11 @@ class MemoryHost:
         """Says that a host name means us, at every port we listen on."""
         self._names.add(host.lower())
         self._places.update((host.lower(), hop.port) for hop in self.listening)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether one of our listeners takes TLS."""
+        return any(listener.hop.transport in SECURE for listener in self._listeners)
 
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""

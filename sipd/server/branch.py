@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
-from sipd.core.sips import REQUIRED, SECURE, as_asked, with_scheme
+from sipd.core.sips import REQUIRED, as_asked, with_scheme
 from sipd.errors import SipError
+from sipd.hop import SECURE
 from sipd.message import parse_address
 from sipd.net import numeric
 from sipd.server.answer import local_response, refusal

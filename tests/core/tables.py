@@ -117,6 +117,8 @@ class DictTables:
 class Places:
     """We are 192.0.2.1:5060 and [2001:db8::1]:5060."""
 
+    has_tls = True
+
     def is_ours(self, host: str, port: int | None) -> bool:
         return host in ("192.0.2.1", "2001:db8::1") and port in (None, 5060)
 
@@ -195,7 +197,7 @@ def register(
     """A REGISTER of the domain's user."""
     return request(
         "REGISTER",
-        "sip:example.com",
+        kwargs.get("uri", "sip:example.com"),
         *more,
         from_=kwargs.get("from_", f"<sip:{aor}>;tag=r1"),
         to=kwargs.get("to", f"<sip:{aor}>"),

@@ -144,13 +144,14 @@ def test_several_contacts_at_once():
         ("sip:alice@192.0.2.10;x=y", True),  # a parameter only one has does not count
         ("sip:Alice@192.0.2.10", False),
         ("sip:alice@192.0.2.10:5060", False),
-        ("sips:alice@192.0.2.10", False),
+        ("sips:alice@192.0.2.10", True),  # the later scheme takes the other's place (RFC 5630 §5.1.1.1)
+        ("sips:alice@192.0.2.10:5061", False),
         ("sip:alice@192.0.2.10;transport=tcp", False),
     ],
 )
 def test_the_same_contact_is_known_by_uri_comparison(second, same):
     made = house(row())
-    made.answer(register(f"Contact: <{second}>", cseq=2))
+    made.answer(register(f"Contact: <{second}>", cseq=2, uri="sips:example.com"))
     assert list(stored(made)) == ([second] if same else [DESK, second])
 
 
@@ -242,7 +243,7 @@ def test_a_user_has_so_many_contacts_and_no_more(count, held, status):
 @pytest.mark.parametrize(
     ("uri", "status"),
     [
-        ("sips:alice@192.0.2.10", 200),
+        ("sips:alice@192.0.2.10", 400),  # not in a REGISTER that is not sips itself
         ("tel:+1", 200),
         (f"sip:{ALICE}", 200),  # our own address: its loop is caught later
         ("javascript:alert(1)", 403),
@@ -255,6 +256,24 @@ def test_schemes_of_a_contact(uri, status):
         assert made.answer(register(f"Contact: <{uri}>")).status == 200
     else:
         assert refused(made, register(f"Contact: <{DESK}>, <{uri}>")).status == status
+
+
+@pytest.mark.parametrize(
+    ("uri", "path", "status"),
+    [
+        ("sips:example.com", "sips:edge.example.com;lr", 200),
+        ("sips:example.com", "sip:edge.example.com;lr", 400),
+        ("sip:example.com", "sips:edge.example.com;lr", 400),
+    ],
+)
+def test_a_sips_contact_needs_sips_all_the_way(uri, path, status):
+    made = house()
+    sent = register("Contact: <sips:alice@192.0.2.10>", f"Path: <{path}>", "Supported: path", uri=uri)
+    if status == 200:
+        assert made.answer(sent).status == 200
+    else:
+        assert refused(made, sent).status == status
+    assert made.answer(register("Contact: <sips:alice@192.0.2.10>;expires=0", cseq=2, uri=uri)).status == 200
 
 
 def test_a_query_reads_what_is_committed_and_waits_for_nothing():
