@@ -352,7 +352,7 @@ async def test_a_dialog_by_sips_stays_on_tls(secure, autojump_clock):
     invite = alice.request("INVITE", f"sips:bob@{DOMAIN}")
     alice.send(invite, TLS)
     ok = await alice.status(200)
-    routes = tuple(("Route", value) for value in ok.values("Record-Route"))
+    routes = tuple(("Route", value) for value in reversed(ok.values("Record-Route")))
     assert routes
     assert all(value.startswith("<sips:") and "10.0.0.1:5061;lr" in value for _, value in routes)
     bye = alice.request("BYE", bob_uri, to_tag="tag-bob", cseq=2, call_id=invite.call_id, headers=routes)
