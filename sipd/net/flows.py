@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
+from sipd.hop import SECURE
 from sipd.net.addresses import WILDCARDS, Unreachable, family_of, far_end, source_toward
 from sipd.net.base import Later, Recent, unheard, untold
 from sipd.net.connections import ROOM, Connections, Room
