@@ -1,4 +1,4 @@
-"""Every stream connection of the server: by far end, counted per source and in all (§18, T58)."""
+"""Every stream connection of the server: by far end, counted per source and in all (§18, T58, RFC 5923)."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class Connections:
         self.refused = 0  # connections that were one too many
         self._open: set[StreamFlow] = set()
         self._by_remote: dict[Hop, StreamFlow] = {}
+        self._aliases: dict[Hop, list[StreamFlow]] = {}  # place -> connections that lead there too (RFC 5923 §5)
+        self._places: dict[StreamFlow, Hop] = {}  # the other way round
         self._per_source: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -56,9 +58,25 @@ class Connections:
         return admitted
 
     def find(self, remote: Hop) -> StreamFlow | None:
-        """The connection to use for what goes to `remote`."""
+        """The connection to use for what goes to `remote`: that to or from there, or one that may stand in for it."""
         flow = self._by_remote.get(remote)
-        return None if flow is None or flow.closed else flow
+        if flow is not None and not flow.closed:
+            return flow
+        return self._stand_in(remote) if remote.name and self._aliases else None
+
+    def alias(self, flow: StreamFlow, place: Hop) -> None:
+        """Says that what goes to `place` may go over this connection, for the names that its far end has proved.
+
+        One place for each connection, the first (RFC 5923 §8.1, §8.2, §9.2).
+        """
+        if flow.names and flow not in self._places:
+            place = place._replace(name="")
+            self._places[flow] = place
+            self._aliases.setdefault(place, []).append(flow)
+
+    def _stand_in(self, remote: Hop) -> StreamFlow | None:
+        flows = self._aliases.get(remote._replace(name=""), ())
+        return next((flow for flow in flows if remote.name in flow.names and not flow.closed), None)
 
     def enter(self, flow: StreamFlow, *, accepted: bool) -> None:
         """Takes in a new connection."""
@@ -72,6 +90,12 @@ class Connections:
         """Sends no more requests there: the peer says nothing more."""
         if self._by_remote.get(flow.remote) is flow:
             del self._by_remote[flow.remote]
+        place = self._places.pop(flow, None)
+        if place is not None:
+            flows = self._aliases[place]
+            flows.remove(flow)
+            if not flows:
+                del self._aliases[place]
 
     def pinned(self, flow: StreamFlow) -> None:
         """Leaves a connection with a live binding out of its source's count, or takes it in again."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from sipd.hop import Hop
+from sipd.errors import SipError
+from sipd.hop import DEFAULT_PORTS, Hop
+from sipd.message import Request, parse
 from sipd.net.addresses import WILDCARDS, Unreachable, bind_failure, family_of, host_port, primary_address, unicast
 from sipd.net.base import unheard
 from sipd.net.connections import Connections
@@ -18,6 +20,7 @@ from sipd.net.stream import StreamFlow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipd.hop import Flow
     from sipd.net.base import Receiver
     from sipd.net.tls import Tls
 
@@ -175,7 +178,11 @@ class StreamListener:
                 raw.close()
                 raise
 
-        self._nursery.start_soon(flow.converse, opening, self.receive)
+        self._nursery.start_soon(flow.converse, opening, self.receiver(flow))
+
+    def receiver(self, flow: StreamFlow) -> Receiver:
+        """What takes the messages that come over this connection."""
+        return self.receive
 
     async def _connect(self, remote: Hop) -> socket.socket:
         raw = socket.socket(self.family, socket.SOCK_STREAM)
@@ -217,4 +224,32 @@ class TlsListener(StreamListener):
         """The TLS stream over a connected socket; the handshake is awaited here."""
         keep_alive(raw)
         stream = await self.tls.secured(flow, raw)
+        if not flow.was_accepted:
+            self.connections.alias(flow, flow.remote)  # good for the other names of that server, too (RFC 5923 §8.1)
         return stream, stream.send_now
+
+    def receiver(self, flow: StreamFlow) -> Receiver:
+        """What takes the messages; from a client that may prove its names, also the wish to be reached this way."""
+        return self._receive_and_alias if flow.was_accepted and self.tls.files.client != "never" else self.receive
+
+    def _receive_and_alias(self, data: bytes, flow: Flow) -> None:
+        if b"alias" in data and flow.names and isinstance(flow, StreamFlow):
+            port = advertised_port(data)
+            if port is not None:
+                self.connections.alias(flow, flow.remote._replace(port=port))
+        self.receive(data, flow)
+
+
+def advertised_port(data: bytes) -> int | None:
+    """The port in the topmost Via of a request whose sender takes requests on the connection it came by, too.
+
+    None where it does not say so by `alias`, or it is no request (RFC 5923 §8.2).
+    """
+    try:
+        message = parse(data, stream=True)
+        via = message.via
+    except SipError:
+        return None
+    if not isinstance(message, Request) or via.transport != "TLS" or via.param("alias") is None:
+        return None
+    return via.port or DEFAULT_PORTS["TLS"]

@@ -13,7 +13,7 @@ import trio
 from sipd.errors import SetupError
 from sipd.hop import Hop
 from sipd.net.flows import Flows
-from sipd.net.stream import Patience
+from sipd.net.stream import Patience, StreamFlow
 from sipd.net.tls import Certificate, Tls, TlsFiles
 from tests.net.certificates import EXPIRED, Authority, encrypted
 from tests.net.heard import IN_TIME, Failed, Heard, echo, message
@@ -22,8 +22,6 @@ from tests.net.test_listener import closed, read
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from sipd.net.stream import StreamFlow
 
 HERE = "127.0.0.1"
 
@@ -466,6 +464,93 @@ async def test_one_connection_per_name(authority):
         second.send(message("b"))
         await ours.heard.count(2)
         assert (first.names, second.names) == (("a.example",), ("b.example",))
+
+
+# --- one connection for both directions (RFC 5923) ----------------------------------------------
+
+
+def request(via: str) -> bytes:
+    return f"OPTIONS sip:a@example.com SIP/2.0\r\nVia: {via}\r\nCall-ID: one\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+ASKED = "SIP/2.0/TLS peer.example.net:5071;branch=z9hG4bK1;alias"
+THERE = Hop("TLS", HERE, 5071, "peer.example.net")
+
+
+@pytest.mark.parametrize(
+    ("via", "hop", "is_reused"),
+    [
+        (ASKED, THERE, True),
+        (ASKED, THERE._replace(name="Also.example.net."), True),
+        (ASKED.replace(":5071", ""), THERE._replace(port=5061), True),  # no port: the default one
+        (ASKED.replace(";alias", ""), THERE, False),
+        (ASKED.replace("branch", "alias-of=x;branch").replace(";alias", ";x", 1).replace(";alias", ""), THERE, False),
+        (ASKED, THERE._replace(name="other.example.net"), False),  # §9.3: another domain of the same address
+        (ASKED, THERE._replace(name=""), False),  # an address proves nothing
+        (ASKED, THERE._replace(port=5061), False),
+        (ASKED, THERE._replace(host="127.0.0.2"), False),
+        (ASKED, THERE._replace(transport="TCP"), False),
+        (ASKED.replace("TLS", "TCP"), THERE, False),
+        (f"SIP/2.0/TLS a.example;branch=z9hG4bK0, {ASKED}", THERE, False),  # the topmost Via alone
+        ("no Via at all;alias", THERE, False),
+    ],
+)
+async def test_a_client_is_reached_by_its_own_connection(authority, via, hop, is_reused):
+    """§8.2: by the address in its Via, and for the names that its certificate proves, where it says `alias`."""
+    server = Server(authority.files(authority.signed("sip.example.com"), client="requested"))
+    shown = authority.signed("peer.example.net", "also.example.net")
+    async with running(server):
+        ours = await connected(server, phone(authority, shown))
+        await ours.send_all(request(via))
+        await server.heard.count(1)
+        (flow,) = server.heard.flows
+        assert (server.flows.known(hop) is flow) is is_reused
+        if is_reused:
+            assert server.flows.to(hop) is flow
+
+
+async def test_a_client_without_a_certificate_is_not_reached_that_way(authority):
+    """§9.2: MUST proceed as if there was no `alias`."""
+    server = Server(authority.files(authority.signed("sip.example.com"), client="requested"))
+    async with running(server):
+        ours = await connected(server, phone(authority))
+        await ours.send_all(request(ASKED))
+        await server.heard.count(1)
+        assert server.flows.known(THERE) is None
+
+
+async def test_a_connection_that_is_gone_is_used_no_more(authority):
+    """§8.2: a new one is opened."""
+    server = Server(authority.files(authority.signed("sip.example.com"), client="requested"), receive=None)
+    shown = authority.signed("peer.example.net")
+    async with running(server):
+        flows = []
+        for number in (1, 2):
+            ours = await connected(server, phone(authority, shown))
+            await ours.send_all(request(ASKED))
+            await server.heard.count(number)
+            flow = server.heard.flows[-1]
+            assert isinstance(flow, StreamFlow)
+            flows.append(flow)
+        assert server.flows.known(THERE) is flows[0]
+        flows[0].close()
+        assert server.flows.known(THERE) is flows[1]
+        flows[1].close()
+        await server.failed.count(2)
+        assert server.flows.known(THERE) is None
+        assert server.flows.to(THERE) not in flows
+
+
+async def test_a_server_is_reached_by_one_connection_for_all_its_names(authority):
+    """§8.1: the URI matches one of the identities that the server has proved."""
+    ours = Server(authority.files(authority.signed("ours.example")), receive=None)
+    theirs = Server(authority.files(authority.signed("a.example", "b.example")))
+    async with running(ours, theirs):
+        flow = ours.flows.to(theirs.hop_for("a.example"))
+        flow.send(message())
+        await ours.heard.count(1)
+        assert ours.flows.to(theirs.hop_for("b.example")) is flow
+        assert ours.flows.to(theirs.hop_for("c.example")) is not flow
 
 
 # --- loading anew ----------------------------------------------------------------------------------
