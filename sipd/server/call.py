@@ -49,6 +49,7 @@ class Call:
         "_live",
         "_loop_mark",
         "_nursery",
+        "_over",
         "_root",
         "_status",
         "_targets",
@@ -74,6 +75,7 @@ class Call:
         self.supervised = True
         self._inquiry = inquiry
         self._answered = False
+        self._over = False
         self._status = 0
         self._live = 0
         self._branches: list[Branch] = []
@@ -251,7 +253,7 @@ class Call:
 
     def _close(self) -> None:
         """Over: tell explain, leave a thin link for late 2xx, break the cycles."""
-        if self.server.user is not self:
+        if self._over:  # its server transaction may be gone before, as over TCP nobody repeats a request
             return
         house = self.house
         house.explain.keep(self._inquiry.wall, self.request, self._inquiry.source, self._status, self.trace)
@@ -259,6 +261,7 @@ class Call:
 
     def _release(self) -> None:
         """Leave no cycle behind: what is not needed goes at once, and the collector finds nothing."""
+        self._over = True
         self.server.user = None
         house = self.house
         if self.request.method == "INVITE":

@@ -344,3 +344,16 @@ async def test_a_call_by_name_waits_for_dns_in_its_own_task(world, autojump_cloc
     await alice.status(200)
     alice.send(alice.request("INVITE", "sip:x@nowhere.example"))
     await alice.status(500)
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "BYE"])
+async def test_every_request_is_remembered_whatever_it_came_over(world, autojump_clock, transport, method):
+    """Over a connection the server transaction of a MESSAGE ends with its answer, before the call does."""
+    alice, bob = world.phone("alice", transport=transport), world.phone("bob", "answers")
+    world.bind(f"bob@{DOMAIN}", bob)
+    request = alice.request(method, BOB)
+    alice.send(request)
+    await alice.until(lambda: 200 in alice.statuses(method))
+    await trio.sleep(1)
+    assert [(one["method"], one["status"]) for one in world.house.explain.find(request.call_id)] == [(method, 200)]
