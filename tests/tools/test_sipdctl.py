@@ -117,6 +117,23 @@ def test_domains(shell):
     assert len(json.loads(shell("domain", "list", "--json"))) == 2
 
 
+def test_peers(shell):
+    assert shell("peer", "list") == "no peers\n"
+    shell("peer", "add", "gateway", "192.0.2.7", "--gateway-class", "pstn")
+    shell("peer", "add", "office", "2001:DB8:0::/48")
+    made = json.loads(shell("peer", "add", "carrier", "CERT:SIP.Carrier.example.", "--json"))
+    assert made == {"peer": "carrier", "match": "cert:sip.carrier.example", "gateway_class": ""}
+    assert json.loads(shell("peer", "list", "--json")) == [
+        made,
+        {"peer": "gateway", "match": "192.0.2.7", "gateway_class": "pstn"},
+        {"peer": "office", "match": "2001:db8::/48", "gateway_class": ""},
+    ]
+    assert "there is a peer gateway already" in shell("peer", "add", "gateway", "192.0.2.8", status=1)
+    assert "192.0.2.7 is the peer gateway already" in shell("peer", "add", "other", "192.0.2.7", status=1)
+    shell("peer", "rm", "gateway")
+    assert [row["peer"] for row in json.loads(shell("peer", "list", "--json"))] == ["carrier", "office"]
+
+
 async def test_bindings_are_shown_and_steer_no_terminal(shell):
     store = SqliteStore(shell.directory / "sip.sqlite3")
     await store.open()
@@ -200,6 +217,15 @@ ERRORS = [
     (["domain", "add", "x.com", "--alias-of", "y.com"], 1, "y.com is not a domain of its own"),
     (["domain", "rm", "example.net"], 1, "is not a local domain"),
     (["domain", "rm", "example.com"], 1, "still has 1 users, such as alice@example.com"),
+    (["peer", "add", "gate way", "192.0.2.7"], 1, "not a name for a peer"),
+    (["peer", "add", "gateway", "gw.example.net"], 1, "cert: and a name of its certificate"),
+    (["peer", "add", "gateway", "cert:"], 1, "not a host name"),
+    (["peer", "add", "gateway", "cert:*.example.net"], 1, "not a host name"),
+    (["peer", "add", "gateway", "192.0.2.0/33"], 1, "not a network"),
+    (["peer", "add", "gateway", "192.0.2.7/24"], 1, "Write 192.0.2.0/24 for all of it"),
+    (["peer", "add", "gateway", "0.0.0.0/0"], 1, "every address there is"),
+    (["peer", "add", "gateway"], 2, "MATCH"),
+    (["peer", "rm", "gateway"], 1, "there is no peer gateway"),
     (["script", "put", ALICE, "nofile"], 2, "can't read nofile: No such file"),
     (["script", "put", ALICE, "-"], 1, "sipdctl: the script has"),
     (["script", "get", ALICE], 1, "alice@example.com has no script"),

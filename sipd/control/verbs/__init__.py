@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sipd.control.verbs import db, domain, script, server, ul, user
+from sipd.control.verbs import db, domain, peer, script, server, ul, user
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Value, Verb
 
 VERBS: Final[tuple[Verb, ...]] = (
@@ -10,6 +10,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     *domain.VERBS,
     *user.VERBS,
     *ul.VERBS,
+    *peer.VERBS,
     *script.VERBS,
     *server.VERBS,
 )
@@ -19,6 +20,7 @@ NOUNS: Final = {
     "domain": "local domains",
     "user": "users",
     "ul": "user location: who is registered where",
+    "peer": "trusted servers: gateways, PBXs, other proxies",
     "script": "users' CPL scripts",
     "server": "the server configuration",
 }
