@@ -72,7 +72,7 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
         if sender and tables.user(sender) is not None:
             inquiry.identity = Identity(sender)
         return None
-    verdict = credentials_of(inquiry, tables, sender)
+    verdict = credentials_of(inquiry, tables, sender or inquiry.preferred)
     inquiry.marks = verdict.marks
     if verdict.user:
         _accept(inquiry, verdict.user, sender, uri)
@@ -88,7 +88,8 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
 
 def demand(inquiry: Inquiry, tables: Tables) -> Respond:
     """The challenge to somebody who wants what only a proven user may have (T63)."""
-    return _challenge(inquiry, tables, address_of_record(inquiry.request.from_.uri, tables), NONE_GIVEN)
+    sender = address_of_record(inquiry.request.from_.uri, tables)
+    return _challenge(inquiry, tables, sender or inquiry.preferred, NONE_GIVEN)
 
 
 def _accept(inquiry: Inquiry, user: str, sender: str, uri: Uri) -> None:
@@ -135,7 +136,7 @@ LEVELS: Final[Mapping[str, Callable[[Inquiry, Tables, str, Verdict], Respond | N
 
 def _challenge(inquiry: Inquiry, tables: Tables, aor: str, verdict: Verdict) -> Respond:
     """401 for REGISTER, 407 for all else, one challenge per algorithm (RFC 8760 §2.3); the same for any name (T67)."""
-    realm = _realm(tables, aor)
+    realm = _realm(tables, aor) if aor else _realm_of_anybody(inquiry, tables)
     user = tables.user(aor) if aor else None
     if inquiry.request.method == "REGISTER":
         status, name = 401, "WWW-Authenticate"
@@ -165,6 +166,16 @@ def _realm(tables: Tables, aor: str) -> str:
         return tables.settings.host_name or _FALLBACK_REALM
     user = tables.user(aor)
     return aor.rpartition("@")[2] if user is None else user.realm
+
+
+def _realm_of_anybody(inquiry: Inquiry, tables: Tables) -> str:
+    """The realm for one who names no user of ours: of the domain he calls, else of the one this server is named by."""
+    near = inquiry.near
+    for host in (inquiry.uri.host, tables.settings.host_name, "" if near is None else near.host):
+        domain = tables.domain(host) if host else None
+        if domain is not None:
+            return domain
+    return tables.settings.host_name or _FALLBACK_REALM
 
 
 def _nonce(inquiry: Inquiry, realm: str, algorithm: str) -> str:

@@ -62,7 +62,7 @@ class Inquiry:
 
     `decide` may fill in `identity`, `uri`, `request` (with our Route values,
     the credentials for us and what is not believed taken off), `in_dialog`,
-    `through`, `peer`, `unmet_privacy`, `callee` and `marks`, and sets `admitted`; it changes nothing else.
+    `through`, `peer`, `preferred`, `unmet_privacy`, `callee` and `marks`, and sets `admitted`; it changes nothing else.
     """
 
     request: Request
@@ -77,6 +77,7 @@ class Inquiry:
     admitted: bool = False  # ADMIT has been walked
     identity: Identity = ANONYMOUS
     peer: Peer | None = None  # the trusted server that sent it
+    preferred: str = ""  # the user that P-Preferred-Identity hints at, for the challenge of an anonymous one
     unmet_privacy: tuple[str, ...] = ()  # critical privacy that only a peer might give (RFC 3323 §5)
     in_dialog: bool = False  # our sealed Route was on top: follow it
     through: Token | None = None  # the flow that our Route names: send by it

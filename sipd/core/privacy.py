@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sipd.message import Draft, Message, Request, Uri
 
 ASSERTED: Final = "P-Asserted-Identity"
-CLAIMS: Final = frozenset({ASSERTED, "P-Preferred-Identity", "Remote-Party-ID"})
+PREFERRED: Final = "P-Preferred-Identity"
+CLAIMS: Final = frozenset({ASSERTED, PREFERRED, "Remote-Party-ID"})
 """Header fields by which somebody says who he is; only a peer is believed (T66)."""
 
 OUR_OWN: Final = "X-Sipd-"
@@ -50,16 +51,19 @@ _SAFE_IN_USER: Final = "-_.!~*'()&=+$,;?/"
 
 
 def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
-    """See whether a peer sent it, and take off what is not to be believed; fills in `peer`, `request`, `unmet_privacy`.
+    """See whether a peer sent it, and take off what is not to be believed; and what it says of privacy.
 
     P-Preferred-Identity is a wish to the first proxy, and always ends here
-    (RFC 3325 §6): what we assert is the user himself, by URI and number, in any case.
+    (RFC 3325 §6): it hints whose credentials to ask for where From is
+    anonymous. What we assert is the user himself, by address and number, in any case.
     """
     inquiry.peer = tables.peer(inquiry.source.host, inquiry.names)
     request = inquiry.request
     names = request.names
     if ORDINARY.issuperset(names):
         return
+    if PREFERRED in names:
+        inquiry.preferred = _hint(request, tables)
     if "Privacy" in names:
         inquiry.unmet_privacy = unmet(request)
     believed = inquiry.peer is not None and request.method != "ACK"
@@ -69,11 +73,20 @@ def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
         inquiry.request = request.with_lines([names[at] for at in kept], [request.lines[at] for at in kept])
 
 
+def _hint(request: Request, tables: Tables) -> str:
+    """The address-of-record here that P-Preferred-Identity names; empty: none, or it can't be read."""
+    try:
+        found = [address_of_record(parse_address(value).uri, tables) for value in request.values(PREFERRED)]
+    except BadSyntax:
+        return ""
+    return next(filter(None, found), "")
+
+
 def _doubtful(message: Message, believed: bool) -> set[str]:
     """The header fields that are not to go on: all claims of a stranger, of a peer those that are ill-formed."""
     if not believed:
         return {name for name in message.names if name in CLAIMS or name.startswith(OUR_OWN)}
-    doubtful = {"P-Preferred-Identity"} & set(message.names)
+    doubtful = {PREFERRED} & set(message.names)
     return doubtful | {ASSERTED} if ASSERTED in message.names and not identities(message) else doubtful
 
 

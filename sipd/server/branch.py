@@ -273,6 +273,10 @@ class Branch:
             flow = house.network.to(hop, self._flow or call.flow)
         except SipError:
             return False
+        to_peer = house.tables.peer(hop.host, flow.names) is not None
+        if call.unmet_privacy and not to_peer:  # RFC 3323 §5: what is critical, and can't be given, fails
+            self._finish(self._local(500, f"Privacy Not Available: {', '.join(call.unmet_privacy)}"))
+            return True
         branch = call.branch_id()
         passage = Passage(
             self._sent,
@@ -285,6 +289,8 @@ class Branch:
             house.seal,
             self._breadth,
             call.came,
+            to_peer,
+            call.asserted if to_peer else (),
         )
         data = forwarded_copy(call.request, passage)
         if len(data) > LARGEST_DATAGRAM and self._may_take_connections():

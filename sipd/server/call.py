@@ -9,6 +9,7 @@ import trio
 from sipd.core.checks import loop_mark
 from sipd.core.decision import Proxy
 from sipd.core.forwarding import COOKIE
+from sipd.core.privacy import assertion
 from sipd.core.recursion import uri_key
 from sipd.core.routes import local_domain
 from sipd.hop import Way
@@ -228,6 +229,16 @@ class Call:
     def room(self) -> int:
         """How many more children the call may have (SECURITY T38: what nobody sent on is bounded, too)."""
         return MOST_BRANCHES - len(self._targets)
+
+    @property
+    def unmet_privacy(self) -> tuple[str, ...]:
+        """Critical privacy that only a peer might give (RFC 3323 §5)."""
+        return self._inquiry.unmet_privacy
+
+    @property
+    def asserted(self) -> tuple[str, ...]:
+        """Who calls, as a peer is told it (RFC 3325 §5)."""
+        return assertion(self._inquiry.identity, self.house.tables)
 
     def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
         """A Search for a URI of this house, a Branch for any other target; `breadth` is its share."""

@@ -58,6 +58,14 @@ class CallView(Protocol):
     def room(self) -> int:
         """How many more children the call may have."""
 
+    @property
+    def unmet_privacy(self) -> tuple[str, ...]:
+        """Critical privacy that only a peer might give (RFC 3323 §5)."""
+
+    @property
+    def asserted(self) -> tuple[str, ...]:
+        """Who calls, as a peer is told it (RFC 3325 §5)."""
+
     def branch_ended(self) -> None:
         """One branch less to wait for."""
 

@@ -8,10 +8,12 @@ from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Proxy, Respon
 from sipd.core.policy import decide
 from sipd.core.privacy import is_anonymous
 from sipd.core.tables import Missing
+from sipd.digest import ha1
 from sipd.errors import BadSyntax, Forbidden, SipError
+from sipd.hop import Hop
 from sipd.message import parse_auth, parse_uri
 from sipd.rows import Binding
-from tests.core.tables import ALICE, BOB, PHONE, WALL, House, credentials, register, request, user
+from tests.core.tables import ALICE, BOB, PASSWORD, PHONE, WALL, House, credentials, register, request, user
 
 URI = f"sip:{BOB}"
 
@@ -262,6 +264,46 @@ def test_register_is_challenged_whatever_the_level():
     made = house()
     made.tables.users[ALICE] = user(ALICE, level="never")
     assert made.decide(register()).status == 401
+
+
+ANONYMOUS = "Anonymous <sip:anonymous@anonymous.invalid>;tag=1"
+
+
+def anonymous_call(made, *headers, uri="sip:x@else.example", near=None):
+    inquiry = made.inquiry(request("INVITE", uri, *headers, from_=ANONYMOUS))
+    inquiry.near = near
+    return decide(inquiry, made.tables)
+
+
+@pytest.mark.parametrize(
+    ("uri", "host_name", "near", "realm"),
+    [
+        ("sip:x@else.example", "other.example", None, "other.example"),  # the domain this server is named by
+        ("sip:x@else.example", "sip.example.com", Hop("UDP", "192.0.2.1", 5060), "example.com"),  # its address's
+        ("sip:x@else.example", "sip.example.com", None, "sip.example.com"),
+        ("sip:x@else.example", "", None, "sip"),
+    ],
+)
+def test_the_realm_for_an_anonymous_caller_is_one_he_can_answer_for(uri, host_name, near, realm):
+    decision = anonymous_call(house(host_name=host_name), uri=uri, near=near)
+    assert parse_auth(challenges(decision)[0]).params["realm"] == realm
+
+
+def test_an_anonymous_caller_proves_himself_by_the_credentials_he_was_asked_for():
+    made = house(host_name="example.com")
+    answer = credentials(challenges(anonymous_call(made))[0], "INVITE", "sip:x@else.example")
+    assert isinstance(anonymous_call(made, f"Proxy-Authorization: {answer}"), Proxy)
+
+
+def test_a_preferred_identity_hints_whose_credentials_to_ask_for():
+    """RFC 3325 §6 and the example in §10.2: From is anonymous, the hint names the user, whose realm is his own."""
+    made, hint = house(), f"P-Preferred-Identity: <sip:{ALICE}>"
+    made.tables.users[ALICE] = user(ALICE, realm="Our House", ha1_md5=ha1("alice", "Our House", PASSWORD))
+    asked = challenges(anonymous_call(made, hint))[-1]
+    assert parse_auth(asked).params["realm"] == "Our House"
+    answer = credentials(asked, "INVITE", "sip:x@else.example")
+    assert isinstance(anonymous_call(made, hint, f"Proxy-Authorization: {answer}"), Proxy)
+    assert anonymous_call(made, "P-Preferred-Identity: <sip:alice@").status == 407, "what can't be read hints nothing"
 
 
 def test_realm_is_the_users_own():
