@@ -15,7 +15,7 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, listener, locating, resolver, stream, udp
 from sipd.rows import Settings
-from sipd.server import call, search
+from sipd.server import call, search, stateless
 from sipd.store import cache, options, statements, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -56,6 +56,7 @@ LIMITS: Final = (
     ("Messages", "Via values (more: 483)", MAX_VIAS),
     ("Messages", "Route values", MAX_ROUTES),
     ("Calls", "branches and users searched for of one request, in all (at once: max_breadth)", call.MOST_BRANCHES),
+    ("Calls", "requests whose repetition, ACK and CANCEL are known in stateless mode", stateless.REMEMBERED),
     ("Calls", "users that one search may lead through, one after another (more: 483)", calls.MOST_DEEP),
     ("Calls", "contacts of 3xx responses tried for one request", recursion.MOST_FOLLOWED),
     ("Calls", "3xx responses that lead from one to the next", recursion.MOST_DEEP),

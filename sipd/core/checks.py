@@ -105,12 +105,13 @@ def check_loop(inquiry: Inquiry, tables: Tables) -> None:
             raise LoopDetected
 
 
-def loop_mark(request: Request, seal: Seal) -> str:
+def loop_mark(request: Request, seal: Seal, *, with_to_tag: bool = True) -> str:
     """24 hex digits over all that decides where a request goes; the end of the branch of each Via we add.
 
     Our branches are `z9hG4bK`, 16 random hex digits, a dot and this mark,
     of the request as `decide` left it in the Inquiry. The method is not in it,
-    so CANCEL and ACK have the branch of their INVITE (RFC 5393 §4.2.1).
+    so CANCEL and ACK have the branch of their INVITE (RFC 5393 §4.2.1); where
+    that must hold without state, the To tag is left out, as only the ACK has it.
     """
     routes = request.values("Route") if "Route" in request.names else ()
     return seal.mark(
@@ -119,7 +120,7 @@ def loop_mark(request: Request, seal: Seal) -> str:
         request.call_id,
         str(request.cseq.number),
         request.from_tag or "",
-        request.to_tag or "",
+        (request.to_tag or "") if with_to_tag else "",
         *routes,
     )
 

@@ -64,8 +64,8 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
         inquiry.identity = Identity(user_asserted(inquiry, tables), "peer")
         inquiry.trace.append(Step("identify", inquiry.peer.name, "peer"))
         return None
-    if method == "ACK" or method == "CANCEL":
-        return None
+    if method == "ACK" or method == "CANCEL" or inquiry.identity.scheme:
+        return None  # the last: a copy of what he has proved to have sent
     uri = request.from_.uri
     sender = address_of_record(uri, tables)
     if tables.settings.auth == "none":

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.decision import Commit, Relay, Respond
-from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, stamp
+from sipd.core.decision import Commit, Proxy, Relay, Respond
+from sipd.core.forwarding import stamp
 from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.privacy import ORDINARY, believed
 from sipd.core.tables import Missing
-from sipd.errors import BadSyntax, ServiceUnavailable, SipError
-from sipd.message import Response, parse, parse_route, response_to
-from sipd.server.answer import answer, local_response, our_tag, refusal
+from sipd.errors import BadSyntax, Forbidden, NotFound, ServiceUnavailable, SipError, TemporarilyUnavailable
+from sipd.message import Response, parse, response_to
+from sipd.server.answer import answer, local_response, refusal
 from sipd.server.call import Call
 from sipd.server.door import report
 from sipd.server.registration import commit
+from sipd.server.stateless import Stateless
+from sipd.server.trying import Trying
 from sipd.trace import Step
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
-    from sipd.hop import Flow, Hop, Target
-    from sipd.message import Request, Uri
+    from sipd.hop import Flow
+    from sipd.message import Request
     from sipd.server.house import House
     from sipd.trace import Trace
     from sipd.transaction import ServerTransaction
@@ -35,10 +36,12 @@ NO_ANSWER: Final = frozenset({"ACK"})
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house",)
+    __slots__ = ("_house", "_stateless", "_trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._stateless = Stateless(house)
+        self._trying = Trying(house.transactions)
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message: a datagram, or what a stream's framing cut out."""
@@ -70,8 +73,9 @@ class Dispatch:
         if not ORDINARY.issuperset(response.names):
             response = believed(response, house.tables.peer(flow.remote.host, flow.names) is not None)
         client = house.transactions.client_for(response)
-        if client is None:  # a stray one is never passed on without state (T112, T114)
-            house.counters.dropped += 1
+        if client is None:  # a stray one is passed on only where our seal says that we passed its request (T112, T114)
+            if not (self._stateless.on and self._stateless.pass_back(response)):
+                house.counters.dropped += 1
             return
         house.transactions.receive_response(client, response)
 
@@ -100,7 +104,7 @@ class Dispatch:
             return
         flow = self._way_back(request, flow)
         if request.method == "CANCEL":
-            self._cancel(request, flow)
+            self._cancel(request, flow, came)
         else:
             self._decide(request, flow, came)
 
@@ -114,17 +118,25 @@ class Dispatch:
             return flow
         return self._house.network.to(flow.remote._replace(port=port), flow)
 
+    def _inquiry(self, request: Request, came: Flow, trace: Trace, stateless: bool) -> Inquiry:
+        house = self._house
+        inquiry = Inquiry(
+            *(request, came.remote, house.context, house.now(), house.wall(), trace, request.uri),
+            near=came.near,
+            names=came.names,
+        )
+        if stateless:
+            inquiry.identity = self._stateless.sender_of(request)
+        return inquiry
+
     def _decide(self, request: Request, flow: Flow, came: Flow) -> None:
         """Ask policy. `came` is the way the request came, `flow` the one its answers go."""
         house = self._house
         trace: Trace = []
+        stateless = house.tables.settings.mode == "stateless"
         decision: Decision | Missing
         try:
-            inquiry = Inquiry(
-                *(request, came.remote, house.context, house.now(), house.wall(), trace, request.uri),
-                near=came.near,
-                names=came.names,
-            )
+            inquiry = self._inquiry(request, came, trace, stateless)
             decision = decide(inquiry, house.tables)
         except Missing as missing:
             decision = missing
@@ -140,11 +152,15 @@ class Dispatch:
             case Respond():
                 self._respond(request, flow, decision, trace)
             case Relay():
-                self._relay(inquiry, flow, decision)
+                self._stateless.forward(inquiry, flow, decision.target)
             case _ if request.method in NO_ANSWER:
                 house.counters.dropped += 1
             case Commit():
                 self._commit(inquiry, flow, decision)
+            case Proxy() if stateless and (target := self._stateless.takes(decision)):
+                self._stateless.remember(request, inquiry.identity)
+                self._stateless.forward(inquiry, flow, target)
+                house.explain.keep(inquiry.wall, request, inquiry.source, 0, trace)
             case _:
                 self._call(inquiry, flow, decision)
 
@@ -156,19 +172,29 @@ class Dispatch:
             return None
 
     def _respond(self, request: Request, flow: Flow, decision: Respond, trace: Trace) -> None:
+        status, seal = decision.status, self._house.seal
+        self._say(
+            request,
+            flow,
+            local_response(seal, request, status, decision.reason, decision.headers, decision.body),
+            trace,
+        )
+
+    def _say(self, request: Request, flow: Flow, response: Response, trace: Trace) -> None:
+        """A final answer made on the spot; in stateless mode nothing is kept of it (§8.2.7), of an ACK nothing said."""
         house = self._house
         if request.method in NO_ANSWER:
             house.counters.dropped += 1
             return
-        server = self._open(request, flow)
-        if server is None:
-            return
-        answer(
-            house,
-            server,
-            local_response(house.seal, request, decision.status, decision.reason, decision.headers, decision.body),
-        )
-        house.explain.keep(house.wall(), request, flow.remote, decision.status, trace)
+        if self._stateless.on:
+            house.counters.answered += 1
+            flow.send(bytes(response))
+        else:
+            server = self._open(request, flow)
+            if server is None:
+                return
+            answer(house, server, response)
+        house.explain.keep(house.wall(), request, flow.remote, response.status, trace)
 
     def _challenge(self, request: Request, flow: Flow, decision: Respond, trace: Trace, wait: float) -> None:
         """A challenge: nothing is kept of it (T61); the ACK it draws is known by our tag."""
@@ -185,19 +211,13 @@ class Dispatch:
         house.explain.keep(house.wall(), request, flow.remote, decision.status, trace)
 
     def _refuse(self, request: Request, flow: Flow, fault: SipError, trace: Trace) -> None:
-        house = self._house
         trace.append(Step("refused", fault.text, str(fault.status)))
-        if request.method in NO_ANSWER:
-            house.counters.dropped += 1
-            return
-        server = self._open(request, flow)
-        if server is not None:
-            answer(house, server, refusal(house.seal, request, fault))
-            house.explain.keep(house.wall(), request, flow.remote, fault.status, trace)
+        self._say(request, flow, refusal(self._house.seal, request, fault), trace)
 
     def _commit(self, inquiry: Inquiry, flow: Flow, decision: Commit) -> None:
         server = self._open(inquiry.request, flow)
         if server is not None:
+            self._trying.expect(server, inquiry.now)
             commit(self._house, server, inquiry, decision)
 
     def _call(self, inquiry: Inquiry, flow: Flow, decision: Decision | Missing) -> None:
@@ -207,6 +227,8 @@ class Dispatch:
             return
         if request.method == "INVITE":  # past admission: quiet the caller's timer A (§16.2)
             house.transactions.respond(server, 100, bytes(response_to(request, 100)))
+        else:
+            self._trying.expect(server, inquiry.now)
         call = Call(house, server, inquiry, flow)
         try:
             call.begin(decision)
@@ -214,60 +236,34 @@ class Dispatch:
             report("call", fault, house.counters, house.log)
             call.fail()
 
-    # --- without a transaction ---------------------------------------------------------------
+    # --- CANCEL ------------------------------------------------------------------------------
 
-    def _relay(self, inquiry: Inquiry, flow: Flow, decision: Relay) -> None:
-        """The ACK of a 2xx: passed on, nothing kept (§16.11)."""
-        house, request, target = self._house, inquiry.request, decision.target
-        if not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
-            return  # the ACK of a challenge of ours
-        if target.received is not None and not target.path:
-            out = house.network.on(target.received)
-            if out is not None:
-                self._send_over(request, flow, target, out)
-                return
-            if target.bound:
-                house.counters.dropped += 1
-                return
-        routes = request.routes
-        way = parse_route(target.path[0]).uri if target.path else routes[0].uri if routes else target.uri
-        hops = house.resolver.now(way)
-        if hops:
-            self._send_on(request, flow, target, hops[0])
-        else:
-            house.start_task(partial(self._find_and_send_on, request, flow, target, way))
-
-    async def _find_and_send_on(self, request: Request, flow: Flow, target: Target, way: Uri) -> None:
-        """The rare ACK whose way takes a look at DNS: the task of one request, which bounds it."""
-        try:
-            hops = await self._house.resolver.find(way)
-            self._send_on(request, flow, target, hops[0])
-        except SipError:  # nowhere to send it, and nobody to tell
-            self._house.counters.dropped += 1
-
-    def _send_on(self, request: Request, flow: Flow, target: Target, hop: Hop) -> None:
-        self._send_over(request, flow, target, self._house.network.to(hop, flow))
-
-    def _send_over(self, request: Request, flow: Flow, target: Target, out: Flow) -> None:
-        house = self._house
-        branch = COOKIE + house.seal.mark("relay", request.via.branch or "", request.call_id)
-        passage = Passage(
-            target, branch, out.sent_by, out.remote.transport, flow.sent_by, flow.remote.transport, False, house.seal
-        )
-        house.counters.relayed += 1
-        out.send(forwarded_copy(request, passage))
-
-    def _cancel(self, request: Request, flow: Flow) -> None:
+    def _cancel(self, request: Request, flow: Flow, came: Flow) -> None:
         """CANCEL is answered here and ends the branches of its INVITE; never challenged (§9.2, §16.10)."""
         house = self._house
+        invite = house.transactions.invite_for(request)
+        if invite is None and self._stateless.on:
+            self._pass_cancel(request, flow, came)
+            return
         server = self._open(request, flow)
         if server is None:
             return
-        invite = house.transactions.invite_for(request)
         status = 481 if invite is None else 200
         answer(house, server, local_response(house.seal, request, status))
         if invite is not None and isinstance(invite.user, Call):
-            invite.user.cancel()
+            invite.user.guarded(invite.user.cancel)
+
+    def _pass_cancel(self, request: Request, flow: Flow, came: Flow) -> None:
+        """The CANCEL of what was passed on without state goes the same way; 481 where it can't (§16.10)."""
+        house = self._house
+        inquiry = self._inquiry(request, came, [], stateless=True)
+        target = None
+        with suppress(Missing, Forbidden, NotFound, TemporarilyUnavailable):
+            target = self._stateless.takes(decide(inquiry, house.tables))
+        if target is None:
+            flow.send(bytes(local_response(house.seal, request, 481)))
+        else:
+            self._stateless.forward(inquiry, flow, target)
 
     def _answer_without_state(self, request: Request, flow: Flow, fault: SipError) -> None:
         house = self._house
