@@ -32,10 +32,10 @@ SHELL_ONLY = {
     "sqlite3",
 }
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
-WAITS = {"fetch_and_ask", "_find_and_send_on"}  # tasks of their own, for a row or a name that is not at hand
+WAITS = {"fetch_and_ask", "_find_and_send"}  # tasks of their own, for a row or a name that is not at hand
 WITHIN_SERVER = [  # each imports only those before it
     "ids", "explain", "door", "admission", "house", "debug", "answer", "node", "clock", "late", "hops", "branch",
-    "fork", "registration", "scripting", "search", "call", "dispatch", "certificates", "startup",
+    "fork", "registration", "scripting", "search", "call", "stateless", "trying", "dispatch", "certificates", "startup",
 ]  # fmt: skip
 
 
@@ -110,6 +110,8 @@ def test_server_modules_import_only_those_below() -> None:
 def test_what_runs_between_a_datagram_and_its_answer_never_awaits() -> None:
     for module in (
         "server/dispatch.py",
+        "server/stateless.py",
+        "server/trying.py",
         "server/fork.py",
         "server/answer.py",
         "server/registration.py",

@@ -16,6 +16,7 @@ from sipd.core.checks import loop_mark
 from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.routes import local_domain
+from sipd.core.sips import as_asked
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
 from sipd.errors import SipError
 from sipd.hop import DEFAULT_PORTS, Hop, Way
@@ -76,6 +77,12 @@ class Stateless:
         house, request = self._house, inquiry.request
         if request.method == "ACK" and not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a refusal of ours
+        if target.uri.scheme != request.uri.scheme:
+            try:
+                target = as_asked(request.uri, target)
+            except SipError as fault:
+                self._failed(inquiry, flow, fault.status)
+                return
         if target.received is not None and not target.path:
             out = house.network.on(target.received)
             if out is not None:
