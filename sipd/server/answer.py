@@ -41,8 +41,6 @@ def answer(house: House, server: ServerTransaction, response: Response) -> None:
     """Send this upstream through its transaction."""
     if response.status >= 200:
         house.counters.answered += 1
-    if not ORDINARY.issuperset(response.names):
-        flow = server.flow
-        if house.tables.peer(flow.remote.host, flow.names) is None:
-            response = shown(response)
+    if not ORDINARY.issuperset(response.names) and not house.is_peer(server.flow):
+        response = shown(response)
     house.transactions.respond(server, response.status, bytes(response))

@@ -273,7 +273,7 @@ class Branch:
             flow = house.network.to(hop, self._flow or call.flow)
         except SipError:
             return False
-        to_peer = house.tables.peer(hop.host, flow.names) is not None
+        to_peer = house.is_peer(flow)
         if call.unmet_privacy and not to_peer:  # RFC 3323 §5: what is critical, and can't be given, fails
             self._finish(self._local(500, f"Privacy Not Available: {', '.join(call.unmet_privacy)}"))
             return True

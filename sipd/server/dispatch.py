@@ -71,7 +71,7 @@ class Dispatch:
     def _response(self, response: Response, flow: Flow) -> None:
         house = self._house
         if not ORDINARY.issuperset(response.names):
-            response = believed(response, house.tables.peer(flow.remote.host, flow.names) is not None)
+            response = believed(response, house.is_peer(flow))
         client = house.transactions.client_for(response)
         if client is None:  # a stray one is passed on only where our seal says that we passed its request (T112, T114)
             if not (self._stateless.on and self._stateless.pass_back(response)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sipd.hop import SECURE
 from sipd.log import LOG, EventLog
 from sipd.metrics import Counters
 from sipd.server.explain import Explain
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sipd.core.inquiry import Context
+    from sipd.hop import Flow
     from sipd.net import Network
     from sipd.net.resolver import Resolver
     from sipd.seal import Seal
@@ -43,3 +45,12 @@ class House:
     counters: Counters = field(default_factory=Counters)
     explain: Explain = field(default_factory=Explain)
     log: EventLog = LOG
+
+    def is_peer(self, flow: Flow) -> bool:
+        """Whether a trusted server is at the far end: by address, or by a name it has proved (RFC 3325 §5).
+
+        A connection still being opened is good for the name it was asked for: without proof it carries nothing.
+        """
+        remote = flow.remote
+        names = flow.names or ((remote.name,) if remote.name and remote.transport in SECURE else ())
+        return self.tables.peer(remote.host, names) is not None

@@ -9,7 +9,7 @@ from sipd.message import parse_auth
 from sipd.phone.account import Account, proof
 from sipd.rows import DropPeer, Peer, PutPeer, PutUser
 from sipd.store import user_row
-from tests.server.phones import DOMAIN, open_world
+from tests.server.phones import DOMAIN, SERVER, open_world
 
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
 GATEWAY = "10.9.0.1"
@@ -91,8 +91,22 @@ async def test_a_peer_by_network_and_by_certificate(world, autojump_clock):
     carrier = gateway(world, host="10.7.0.1", transport="TCP")
     carrier.send(carrier.request("INVITE", f"{far.uri};x=1", from_uri="sip:1@10.7.0.1"))
     await carrier.status(403)
-    assert not world.cache.peer("10.7.0.1")
-    assert world.cache.peer("10.7.0.1", ("sip.carrier.example",))
+    way = carrier.listener.flow_to(SERVER.host, SERVER.port)
+    way.far.names = ("sip.carrier.example",)  # as if it had shown a certificate on that connection
+    carrier.send(carrier.request("INVITE", f"{far.uri};x=2", from_uri="sip:1@10.7.0.1"))
+    await carrier.status(200)
+
+
+async def test_a_peer_is_told_over_a_connection_that_must_prove_its_name_first(world, autojump_clock):
+    world.put(PutPeer(Peer("carrier", "cert:sip.carrier.example")))
+    listener = world.network.listener("TLS", "10.0.0.77", 5061)
+    world.network.listener("TLS", "10.7.0.1", 5061)
+    flow = listener.flow_to("10.7.0.1", 5061, "sip.carrier.example")
+    assert world.house.is_peer(flow)
+    flow.names = ()  # being opened: it will be that one, or nobody
+    assert world.house.is_peer(flow)
+    flow.remote = flow.remote._replace(transport="TCP")  # where nothing is proved a name says nothing
+    assert not world.house.is_peer(flow)
 
 
 async def test_a_callers_own_claims_reach_nobody(world, autojump_clock):
