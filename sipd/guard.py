@@ -6,7 +6,12 @@ however much is kept, and what is forgotten early is forgotten to the safe side.
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -144,6 +149,70 @@ class Failures:
     def too_many(self, username: str, source: str) -> bool:
         """Whether the next challenge to them should wait a second."""
         return (self._counts.get(hash((username, source))) or 0) >= self.allowed
+
+
+class Rate:
+    """How many requests each source has sent in this second, beyond `limit` (T59); 0: nobody counts.
+
+    The second begins when a source reaches the limit and the last one is
+    over: so nothing needs to be done while nobody does.
+    """
+
+    def __init__(self, limit: int = 0, capacity: int = 100_000) -> None:
+        self.limit = limit
+        self.capacity = capacity
+        self._counts: dict[str, int] = {}
+        self._since = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def excess(self, source: str, now: Callable[[], float]) -> int:
+        """Counts one request of this address; gives by how many it is beyond the limit. `now` in monotonic seconds."""
+        if ":" in source:
+            source = network_of(source)
+        counts = self._counts
+        count = counts.get(source, 0) + 1
+        if count == 1 and len(counts) >= self.capacity:  # more sources than anybody has: they are made up
+            counts.clear()
+        counts[source] = count
+        if count <= self.limit:
+            return 0
+        if now() - self._since >= 1.0:
+            self._since = now()
+            counts.clear()
+            counts[source] = 1
+            return 0
+        return count - self.limit
+
+
+@lru_cache(4096)
+def network_of(source: str) -> str:
+    """What counts as one source: an IPv4 address, or an IPv6 network of 64 bits: one machine has them all."""
+    if ":" not in source:
+        return source
+    return str(ip_network((source, 64), strict=False).network_address)
+
+
+class Known:
+    """The last sources that have proved to be somebody; at least `capacity` of them, at most twice as many."""
+
+    def __init__(self, capacity: int = 50_000) -> None:
+        self.capacity = capacity
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def __contains__(self, source: str) -> bool:
+        return source in self._new or source in self._old
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def add(self, source: str) -> None:
+        """Remember this address."""
+        if len(self._new) >= self.capacity:
+            self._old, self._new = self._new, set()
+        self._new.add(source)
 
 
 class Guard:

@@ -15,6 +15,7 @@ class Counters:
         "relayed",
         "retransmitted",
         "scripts",
+        "turned_away",
     )
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Counters:
         self.relayed = 0  # passed on without a transaction
         self.retransmitted = 0  # requests that a transaction had seen before
         self.scripts = 0  # runs of a user's script
+        self.turned_away = 0  # requests of sources that sent too many
         self.faults = 0  # exceptions stopped at the door
 
     def as_dict(self) -> dict[str, int]:

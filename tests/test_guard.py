@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows
+from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, Known, NonceWindows, Rate, network_of
 
 NONCE = "6b49d200" + "0" * 32
 
@@ -116,3 +116,57 @@ def test_guard_is_the_view_decisions_have():
     assert not guard.count_is_fresh(NONCE, 1)
     assert guard.was_challenged("call-1")
     assert not guard.was_challenged("call-2")
+
+
+# --- how many a source sends (T59) --------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_source_has_its_number_of_requests_in_every_second():
+    clock, rate = Clock(), Rate(3)
+    assert [rate.excess("192.0.2.7", clock) for _ in range(3)] == [0, 0, 0]
+    assert rate.excess("192.0.2.7", clock) == 0, "here the second begins"
+    assert [rate.excess("192.0.2.7", clock) for _ in range(4)] == [0, 0, 1, 2]
+    assert rate.excess("192.0.2.8", clock) == 0, "another's are his own"
+    clock.now += 0.99
+    assert rate.excess("192.0.2.7", clock) == 3
+    clock.now += 0.01
+    assert [rate.excess("192.0.2.7", clock) for _ in range(4)] == [0, 0, 0, 1]
+
+
+def test_slow_sources_never_reach_the_limit_however_long_they_send():
+    clock, rate = Clock(), Rate(3)
+    for _ in range(1000):
+        clock.now += 0.5
+        assert rate.excess("192.0.2.7", clock) == 0
+
+
+def test_all_addresses_of_one_ipv6_network_are_one_source():
+    clock, rate = Clock(), Rate(1)
+    found = [rate.excess(f"2001:db8:0:1::{n:x}", clock) for n in range(1, 5)]
+    assert found == [0, 0, 1, 2]
+    assert rate.excess("2001:db8:0:2::1", clock) == 0
+    assert (network_of("2001:db8:0:1::9"), network_of("192.0.2.7")) == ("2001:db8:0:1::", "192.0.2.7")
+
+
+def test_made_up_sources_take_no_more_room_than_there_is():
+    clock, rate = Clock(), Rate(3, capacity=100)
+    for number in range(10_000):
+        rate.excess(f"10.0.{number >> 8}.{number & 255}", clock)
+    assert len(rate) <= 100
+
+
+def test_the_last_who_proved_themselves_are_known():
+    known = Known(capacity=10)
+    for number in range(100):
+        known.add(f"192.0.2.{number}")
+        assert f"192.0.2.{max(0, number - 9)}" in known
+    assert len(known) <= 20
+    assert "192.0.2.1" not in known

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.guard import network_of
 from sipd.net.base import unsaid, untold
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipd.hop import Hop
     from sipd.net.base import Event, FlowFailed, Tap
 
@@ -24,6 +27,11 @@ ROOM: Final = Room()
 """The room when nothing else is said."""
 
 
+def _nobody(host: str) -> bool:
+    """The `is_exempt` before somebody is."""
+    return False
+
+
 class Connections:
     """Who is connected. A connection is used for what goes to its far end, whoever opened it (§18.1.1)."""
 
@@ -34,6 +42,7 @@ class Connections:
         self.on_event: Event = unsaid
         self.tap: Tap | None = None
         self.origins: frozenset[str] = frozenset()  # from which web pages a WebSocket may be opened; empty: any
+        self.is_exempt: Callable[[str], bool] = _nobody  # whether an address may have any number: a peer's
         self.dropped = 0  # messages that a closed or slow connection did not take
         self.refused = 0  # connections that were one too many
         self._open: set[StreamFlow] = set()
@@ -52,7 +61,9 @@ class Connections:
 
     def admits(self, source: str) -> bool:
         """Whether one more connection from this address may be accepted; counts those that may not."""
-        admitted = not self.is_full and self._per_source[source] < self.room.per_source
+        admitted = not self.is_full and (
+            self._per_source[network_of(source)] < self.room.per_source or self.is_exempt(source)
+        )
         if not admitted:
             self.refused += 1
         return admitted
@@ -114,11 +125,12 @@ class Connections:
 
     def _count(self, flow: StreamFlow) -> None:
         flow.is_counted = True
-        self._per_source[flow.remote.host] += 1
+        self._per_source[network_of(flow.remote.host)] += 1
 
     def _uncount(self, flow: StreamFlow) -> None:
         if flow.is_counted:
             flow.is_counted = False
-            self._per_source[flow.remote.host] -= 1
-            if not self._per_source[flow.remote.host]:
-                del self._per_source[flow.remote.host]
+            source = network_of(flow.remote.host)
+            self._per_source[source] -= 1
+            if not self._per_source[source]:
+                del self._per_source[source]

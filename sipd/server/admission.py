@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed
+from sipd.guard import Known, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,19 +21,25 @@ GUESSERS_WAIT: Final = 1.0
 class Admission:
     """Keeps the books that `decide` may only read."""
 
-    __slots__ = ("_log", "guard")
+    __slots__ = ("_log", "guard", "proven", "rate")
 
     def __init__(self, guard: Guard, log: EventLog) -> None:
         self.guard = guard
+        self.rate = Rate()
+        self.proven = Known()  # sources of requests whose credentials were right
         self._log = log
 
-    def apply(self, marks: Iterable[Mark], now: float) -> float:
-        """Carry out the marks of one decision, in the same turn; gives the seconds its answer should wait."""
+    def apply(self, marks: Iterable[Mark], now: float, source: str = "") -> float:
+        """Carry out the marks of one decision, in the same turn; gives the seconds its answer should wait.
+
+        `source` is the address that the request came from.
+        """
         wait = 0.0
         for mark in marks:
             match mark:
                 case NonceUsed():
                     self.guard.nonces.mark(mark.nonce, mark.count, now)
+                    self.proven.add(source)
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, now)
                 case LogInFailed():

@@ -12,7 +12,7 @@ from sipd.core.policy import decide
 from sipd.core.privacy import ORDINARY, believed
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax, Forbidden, NotFound, ServiceUnavailable, SipError, TemporarilyUnavailable
-from sipd.message import Response, parse, response_to
+from sipd.message import Request, Response, parse, response_to
 from sipd.server.answer import answer, local_response, refusal
 from sipd.server.call import Call
 from sipd.server.door import report
@@ -24,7 +24,6 @@ from sipd.trace import Step
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.hop import Flow
-    from sipd.message import Request
     from sipd.server.house import House
     from sipd.trace import Trace
     from sipd.transaction import ServerTransaction
@@ -33,13 +32,21 @@ NO_ANSWER: Final = frozenset({"ACK"})
 """Methods that are never answered (§17)."""
 
 
+TOLD: Final = 10
+"""One in so many of the requests that a second may bring hears that there are too many, when there are."""
+
+RETRY_AFTER: Final = (("Retry-After", "5"),)
+"""When one whom we have no room for may try again, in seconds (§21.5.4)."""
+
+
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house", "_stateless", "_trying")
+    __slots__ = ("_house", "_rate", "_stateless", "_trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._rate = house.admission.rate
         self._stateless = Stateless(house)
         self._trying = Trying(house.transactions)
 
@@ -48,6 +55,14 @@ class Dispatch:
         house = self._house
         house.counters.received += 1
         try:
+            if (
+                self._rate.limit
+                and data[:4] != b"SIP/"
+                and (excess := self._rate.excess(flow.remote.host, house.now))
+                and not self._is_known(flow)
+            ):
+                self._turn_away(data, flow, excess)
+                return
             try:
                 message = parse(data, stream=flow.needs_length)
             except BadSyntax as fault:
@@ -61,6 +76,33 @@ class Dispatch:
             house.counters.dropped += 1
         except Exception as fault:  # the door: what breaks here breaks one message
             report("dispatch", fault, house.counters, house.log)
+
+    def _is_known(self, flow: Flow) -> bool:
+        """Whether this source may send what it likes: this machine, a peer, one where a user has proved himself."""
+        house, host = self._house, flow.remote.host
+        return (
+            host in house.admission.proven
+            or host.startswith("127.")
+            or host == "::1"
+            or house.tables.peer(host, flow.names) is not None
+        )
+
+    def _turn_away(self, data: bytes, flow: Flow, excess: int) -> None:
+        """Too many requests from one source (T59): the first of them hear so, without state; then there is silence."""
+        house = self._house
+        house.counters.turned_away += 1
+        if excess == 1:
+            house.log.event("too_many_requests", source=flow.remote, limit=self._rate.limit)
+        if excess > max(1, self._rate.limit // TOLD):
+            return
+        try:
+            message = parse(data, stream=flow.needs_length)
+            if isinstance(message, Request) and message.method not in NO_ANSWER:
+                stamp(message, flow.remote)
+                fault = ServiceUnavailable("Too Many Requests", headers=RETRY_AFTER)
+                self._answer_without_state(message, self._way_back(message, flow), fault)
+        except SipError:  # nobody to tell
+            house.counters.dropped += 1
 
     def flow_failed(self, flow: Flow) -> None:
         """A way out is gone: its client transactions hear of it, in a turn of their own."""
@@ -145,7 +187,7 @@ class Dispatch:
             return
         wait = 0.0
         if not isinstance(decision, Missing) and decision.marks:
-            wait = house.admission.apply(decision.marks, inquiry.now)
+            wait = house.admission.apply(decision.marks, inquiry.now, inquiry.source.host)
         match decision:
             case Respond(challenge=True):
                 self._challenge(request, flow, decision, trace, wait)
@@ -168,6 +210,7 @@ class Dispatch:
         try:
             return self._house.transactions.open_server(request, flow)
         except ServiceUnavailable as fault:  # over capacity: said without keeping anything (T59)
+            fault.headers = RETRY_AFTER
             self._answer_without_state(request, flow, fault)
             return None
 

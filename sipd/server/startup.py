@@ -39,6 +39,7 @@ from sipd.server.debug import CATEGORIES, show_more, tap_of
 from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.house import House
+from sipd.server.limits import limit_network, limit_rate
 from sipd.server.registration import Pins
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.transaction import Transactions
@@ -202,6 +203,7 @@ def open_network(opened: Opened) -> Flows:
         network.listen(hop, settings.host_name or None)
     if settings.host_name:
         network.add_name(settings.host_name)
+    limit_network(network, opened.cache)
     network.on_event = log_event
     network.tap = tap_of(opened.say, debug_of(opened))
     return network
@@ -263,6 +265,7 @@ def furnish(
     network.receive = dispatch.receive
     network.on_failed = dispatch.flow_failed
     cache.watch(Pins(network).heed)
+    limit_rate(house.admission.rate, cache)
     return house
 
 

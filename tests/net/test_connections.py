@@ -81,3 +81,22 @@ def test_a_newer_connection_to_the_same_far_end_is_kept():
     new = entered(connections, "192.0.2.7", 1)
     connections.ended(old, "closed")
     assert connections.find(new.remote) is new
+
+
+def test_a_peer_has_any_number_up_to_the_limit_of_all():
+    connections = Connections(Room(total=3, per_source=1))
+    connections.is_exempt = lambda host: host == "192.0.2.7"
+    for port in range(3):
+        assert connections.admits("192.0.2.7")
+        entered(connections, "192.0.2.7", port)
+    assert not connections.admits("192.0.2.7")
+
+
+def test_the_addresses_of_one_ipv6_network_share_their_number():
+    connections = Connections(Room(total=10, per_source=2))
+    first = entered(connections, "2001:db8::1", 1)
+    entered(connections, "2001:db8::2", 1)
+    assert not connections.admits("2001:db8::3")
+    assert connections.admits("2001:db8:0:1::3")
+    ended(connections, first)
+    assert connections.admits("2001:db8::3")
