@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a server with these settings; all are stopped, and looked at, at the end, and phones left running too."""
+    """Starts a server with these settings, with TLS if wanted.
+
+    All are stopped, and looked at, at the end, and phones left running too.
+    """
     servers: list[Server] = []
 
-    def start(**settings: str) -> Server:
+    def start(*, tls: bool = False, **settings: str) -> Server:
         directory = tmp_path / f"server{len(servers)}"
         directory.mkdir()
-        server = Server(directory, **settings)
+        server = Server(directory, tls=tls, **settings)
         servers.append(server)
         server.prepare()
         server.start()

@@ -17,12 +17,13 @@ USERS = {name: f"pass word of {name}".replace(" ", "-") for name in ("alice", "b
 
 
 class Server:
-    """One sipd on an SQLite database of its own, on one port of UDP and TCP."""
+    """One sipd on an SQLite database of its own, on one port of UDP and TCP, and the next for TLS if wanted."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, **settings: str) -> None:
         self.port = free_port()
+        self.tls_port = self.port + 1 if tls else 0
         self.url = f"sqlite://{directory}/sipd.sqlite3"
-        self._directory = directory
+        self.directory = directory
         self._settings = settings
         self.child: Child | None = None
 
@@ -38,7 +39,7 @@ class Server:
 
     def add_user(self, name: str, password: str) -> None:
         """Add name@DOMAIN."""
-        secret = self._directory / "secret"
+        secret = self.directory / "secret"
         secret.write_text(password + "\n")
         self.ctl("user", "add", f"{name}@{DOMAIN}", "--password-file", str(secret))
         secret.unlink()
@@ -49,10 +50,12 @@ class Server:
 
     def start(self) -> None:
         """Come up, ready to be spoken to."""
-        self.child = start_sipd(self.url, f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}", cwd=self._directory)
+        listen = [f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}"]
+        if self.tls_port:
+            listen.append(f"tls:{HERE}:{self.tls_port}")
+        self.child = start_sipd(self.url, *listen, cwd=self.directory)
         where = self.child.wait_for(READY)["where"]
-        assert f"udp:{HERE}:{self.port}" in where
-        assert f"tcp:{HERE}:{self.port}" in where
+        assert where.split() == listen
 
     def kill(self) -> None:
         """End it as a power cut does."""

@@ -33,11 +33,14 @@ class Phone:
 
     async def run(self) -> None:
         """Take commands until there are no more."""
+        text = f"sip_listen 127.0.0.1:{self._options.port}\n"
+        if self._options.authorities:
+            text += f"sip_cafile {self._options.authorities}\nsip_verify_server yes\n"
         config = baresip.Config(
             net_interface="127.0.0.1",
             native_log_level="info",
             sip_trace=self._options.trace,
-            extra_config_text=f"sip_listen 127.0.0.1:{self._options.port}\n",
+            extra_config_text=text,
         )
         await self._runtime.start(config)
         self._runtime.subscribe(self._heard)
@@ -116,8 +119,9 @@ def main() -> None:
     parser.add_argument("--password", default="")
     parser.add_argument("--domain", required=True)
     parser.add_argument("--proxy", default=None)
-    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--transport", choices=("udp", "tcp", "tls"), default="udp")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--authorities", help="PEM file of those trusted over TLS")
     parser.add_argument("--trace", action="store_true", help="all SIP messages on standard error")
     options = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG if options.trace else logging.WARNING, stream=sys.stderr)

@@ -108,13 +108,17 @@ def registered(server: int, phone: Sipp, directory: Path) -> list[Traced]:
 class Baresip:
     """A phone of which we wrote nothing, in a process of its own (see phone_driver.py)."""
 
-    def __init__(self, user: str, server: int, *, transport: str = "udp", password: str = "") -> None:
+    def __init__(
+        self, user: str, server: int, *, transport: str = "udp", password: str = "", authorities: Path | None = None
+    ) -> None:
+        """`server` is the port for that transport; `authorities`: whom it trusts over TLS."""
         self.user = user
         self._seen = 0
         proxy = f"sip:{HERE}:{server};transport={transport}"
         self._child = Child(
             [sys.executable, DRIVER, "--user", user, "--password", password or USERS[user], "--domain", DOMAIN,
-             "--proxy", proxy, "--transport", transport, "--port", str(free_port()), "--trace"],
+             "--proxy", proxy, "--transport", transport, "--port", str(free_port()), "--trace",
+             *(() if authorities is None else ("--authorities", authorities))],
             name=f"baresip-{user}", stdin=True,
         )  # fmt: skip
 
