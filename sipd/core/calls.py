@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import RunScript
-from sipd.core.routes import joined, local_domain, means_server, names_us
+from sipd.core.gruu import callee_of
+from sipd.core.routes import local_domain, means_server, names_us
 from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable, TooManyHops
 from sipd.trace import Step
 
@@ -24,7 +25,7 @@ def seek(inquiry: Inquiry, tables: Tables) -> None:
     if not inquiry.callee:
         domain = local_domain(inquiry.uri, tables, inquiry.context.places)
         if domain is not None:
-            inquiry.callee = joined(inquiry.uri.user_unescaped, domain)
+            inquiry.callee = callee_of(inquiry.uri, domain, inquiry.context.seal)
 
 
 def consult_outgoing(inquiry: Inquiry, tables: Tables) -> RunScript | None:

@@ -34,7 +34,7 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset({"pref"})
 """Option tags understood in Proxy-Require: caller preferences (RFC 3841 §5); `privacy` (RFC 3323 §4.3) if it can be."""
 
-EXTENSIONS: Final = frozenset({"path", "pref"})
+EXTENSIONS: Final = frozenset({"gruu", "outbound", "path", "pref"})
 """Option tags understood in Require, by the registrar and where OPTIONS asks the server itself."""
 
 _LOOP: Final = "loop"

@@ -13,8 +13,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sipd.core.decision import Proxy, Relay, Respond
+from sipd.core.gruu import contacts_of_instance, is_gruu
+from sipd.core.outbound import one_of_each_instance
 from sipd.core.preferences import BEST, NO_WISHES, disposition_of, wanted
-from sipd.errors import BadSyntax, TemporarilyUnavailable
+from sipd.errors import BadSyntax, SipError, TemporarilyUnavailable
 from sipd.hop import WEB, Target, Way
 from sipd.message import parse_uri, q_from_text, q_to_text
 from sipd.trace import Step
@@ -64,8 +66,18 @@ def _by_qa(group: list[Target]) -> list[list[Target]]:
 
 
 def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
-    """The targets of the bindings that have not expired."""
-    return [target_of(binding) for binding in bindings if binding.expires_at > wall]
+    """The targets of the bindings that have not expired, one for each phone: see `one_of_each_instance`."""
+    return _targets([(binding, BEST) for binding in bindings if binding.expires_at > wall])
+
+
+def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
+    """What a script of `owner` finds when it looks for his registrations (RFC 3880 §5.2); of a GRUU those it means."""
+    if inquiry.callee != owner:
+        return target_set(tables.bindings(owner), inquiry.wall)
+    try:
+        return target_set(live_bindings(inquiry, tables, owner), inquiry.wall)
+    except SipError:  # a GRUU of nobody who is there
+        return []
 
 
 @lru_cache(maxsize=4096)
@@ -121,11 +133,11 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
     request, callee = inquiry.request, inquiry.callee
     if not callee:
         return forward(inquiry, (Target(inquiry.uri),))
-    live = [binding for binding in tables.bindings(callee) if binding.expires_at > inquiry.wall]
+    live = live_bindings(inquiry, tables, callee)
     if not live:
         inquiry.trace.append(Step("locate", callee, "no binding"))
         raise TemporarilyUnavailable
-    targets = [_as_wanted(binding, qa) for binding, qa in wanted(request, live)]
+    targets = _targets(wanted(request, live))
     if not targets:
         inquiry.trace.append(Step("locate", callee, "none as the caller wants it"))
         raise TemporarilyUnavailable
@@ -133,13 +145,29 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
         return Relay(targets[0])
     disposition = disposition_of(request) if "Request-Disposition" in request.names else NO_WISHES
     rung = [target for target in targets if target.action == "proxy"]
-    if not rung or tables.settings.mode == "redirect" or disposition.redirect:
+    if not rung or ((tables.settings.mode == "redirect" or disposition.redirect) and not is_gruu(inquiry.uri)):
         inquiry.trace.append(Step("locate", callee, "redirect"))
         return redirect(targets)
     if not disposition.fork:
         rung = sorted(rung, key=_rank)[:1]
     inquiry.trace.append(Step("locate", callee, "proxy"))
-    return Proxy(tuple(rung), len(rung) == 1 and request.method != "INVITE", callee, disposition)
+    quick = len(rung) == 1 and request.method != "INVITE" and not rung[0].others
+    return Proxy(tuple(rung), quick, callee, disposition)
+
+
+def live_bindings(inquiry: Inquiry, tables: Tables, callee: str) -> list[Binding]:
+    """The bindings that the URI sought means and that have not expired: the callee's, or of one phone of his.
+
+    A GRUU is never redirected (RFC 5627 §6.1). Raises 404 and 480 as a GRUU asks for it.
+    """
+    live = [binding for binding in tables.bindings(callee) if binding.expires_at > inquiry.wall]
+    return contacts_of_instance(inquiry, tables, live) if is_gruu(inquiry.uri) else live
+
+
+def _targets(chosen: Sequence[tuple[Binding, int]]) -> list[Target]:
+    if len(chosen) > 1 and any(binding.instance for binding, _ in chosen):
+        return list(one_of_each_instance(chosen, _as_wanted))
+    return [_as_wanted(binding, qa) for binding, qa in chosen]
 
 
 def forward(inquiry: Inquiry, targets: tuple[Target, ...]) -> Decision:

@@ -1,4 +1,4 @@
-"""REGISTER -> Commit, or the answer at once (RFC 3261 §10.3, RFC 3327).
+"""REGISTER -> Commit, or the answer at once (RFC 3261 §10.3, RFC 3327, 3608, 5626 §6, 5627 §5).
 
 Reads the settled bindings: while a change of this address-of-record waits to
 be committed `Missing` is raised, so REGISTERs of one user are decided one
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd.core import uploads
 from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
-from sipd.core.sips import check_contact
-from sipd.errors import BadSyntax, Forbidden, IntervalTooBrief
-from sipd.hop import RELIABLE, WEB
-from sipd.message import expires_from_text, host_key, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
+from sipd.core.gruu import check_contact, epoch, is_gruu, latest_of, parameters
+from sipd.core.outbound import flow_key, instance_key, rules, short_key, supports
+from sipd.core.sips import check_contact as check_sips
+from sipd.core.ways import is_direct, only_by_flow
+from sipd.errors import BadExtension, BadSyntax, Forbidden, IntervalTooBrief
+from sipd.hop import Way
+from sipd.message import expires_from_text, parse_route, parse_uri, q_from_text, q_to_text, quote, unquote, write_params
 from sipd.rows import Binding, DropBinding, PutBinding
 from sipd.trace import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
@@ -32,7 +33,7 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 """Schemes a Contact may have to be stored (T71)."""
 
 _LONGEST_MINIMUM: Final = 3600  # a request for an hour is never too brief (§10.3 step 7)
-_OWN_PARAMS: Final = frozenset({"q", "expires", "action", "+sip.instance", "reg-id"})
+_OWN_PARAMS: Final = frozenset({"q", "expires", "action", "+sip.instance", "reg-id", "pub-gruu", "temp-gruu"})
 _LONGEST_PARAMS: Final = 1024
 _OUT_OF_ORDER: Final = "Out of order"
 
@@ -42,6 +43,7 @@ class Bindings(NamedTuple):
 
     current: list[Binding]
     changes: list[Change]
+    outbound: bool = False  # a flow was bound by instance and reg-id
 
 
 def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
@@ -50,29 +52,39 @@ def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if request.method != "REGISTER":
         return None
     aor = inquiry.callee
+    if "Path" in request.names:
+        _check_path(request)
     if "Contact" not in request.names and not uploads.is_upload(request):
         live = [binding for binding in tables.bindings(aor) if binding.expires_at > inquiry.wall]
-        return _answer(inquiry, tables, aor, live, None)
+        return _answer(inquiry, tables, aor, Bindings(live, []), None)
     settled = [binding for binding in tables.settled_bindings(aor) if binding.expires_at > inquiry.wall]
-    made = updated(inquiry, tables.settings, aor, settled)
+    made = updated(inquiry, tables, aor, settled)
     script = uploads.receive(inquiry, tables, aor)
     if isinstance(script, Respond):
         return script  # nothing of the REGISTER is carried out
     changes = made.changes if script is None else [*made.changes, script]
-    response = _answer(inquiry, tables, aor, made.current, script)
+    response = _answer(inquiry, tables, aor, made, script)
     inquiry.trace.append(Step("register", aor, "commit" if changes else "unchanged"))
     if not changes:
         return response
     return Commit(tuple(changes), response, aor)
 
 
-def updated(inquiry: Inquiry, settings: Settings, aor: str, settled: list[Binding]) -> Bindings:
+def _check_path(request: Request) -> None:
+    """The client must know that others put themselves on its way: else 420 (RFC 3327 §5.3). Raises BadSyntax."""
+    if not supports(request, "path"):
+        raise BadExtension(headers=(("Unsupported", "path"),))
+    for value in request.values("Path"):
+        parse_route(value)
+
+
+def updated(inquiry: Inquiry, tables: Tables, aor: str, settled: list[Binding]) -> Bindings:
     """The bindings after this request and the changes that lead there (§10.3 steps 6 and 7); all or none.
 
     Raises BadSyntax (400) for what is malformed or out of order, 423, or 403
     for too many contacts.
     """
-    request = inquiry.request
+    request, settings = inquiry.request, tables.settings
     if "Contact" not in request.names:
         return Bindings(settled, [])
     contacts = request.contacts
@@ -82,14 +94,24 @@ def updated(inquiry: Inquiry, settings: Settings, aor: str, settled: list[Bindin
         return _without_all(request, aor, settled)
     if len(contacts) > settings.max_contacts:
         raise Forbidden("Too many contacts")
-    current: list[Binding] = list(settled)
-    changes: list[Change] = []
-    new: set[str] = set()  # URIs this very request has put: a second value for one takes its place
-    for contact in contacts:
-        _apply(inquiry, settings, aor, contact, Bindings(current, changes), new)
-    if len(current) > settings.max_contacts:
+    wishes = [_wants(contact.params) if contact.params else _NOTHING_SAID for contact in contacts]
+    outbound = any(wants.reg_id for wants in wishes) and _outbound(request, wishes, settings)
+    made = Bindings(list(settled), [], outbound)
+    new: set[tuple[str, str]] = set()  # what this very request has put: a second value for one takes its place
+    for contact, wants in zip(contacts, wishes, strict=True):
+        _apply(inquiry, tables, aor, contact, wants, made, new)
+    if len(made.current) > settings.max_contacts:
         raise Forbidden("Too many contacts")
-    return Bindings(current, changes)
+    return made
+
+
+def _outbound(request: Request, wishes: list[_Wants], settings: Settings) -> bool:
+    """Whether the flows that these Contacts speak of are bound as such; raises 439, and 400 for more than one flow."""
+    if not any(wants.reg_id and wants.instance for wants in wishes) or not rules(request):
+        return False
+    if sum(_expires(request, wants.expires, settings) > 0 for wants in wishes) > 1:
+        raise BadSyntax("A flow is registered alone")
+    return True
 
 
 def _without_all(request: Request, aor: str, settled: list[Binding]) -> Bindings:
@@ -102,23 +124,36 @@ def _without_all(request: Request, aor: str, settled: list[Binding]) -> Bindings
     return Bindings([], [DropBinding(aor, binding.uri, binding.key) for binding in settled])
 
 
-def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, made: Bindings, new: set[str]) -> None:
+def _apply(
+    inquiry: Inquiry,
+    tables: Tables,
+    aor: str,
+    contact: Address,
+    wants: _Wants,
+    made: Bindings,
+    new: set[tuple[str, str]],
+) -> None:
     """One Contact value: adds, updates or removes one binding of `made.current`, and notes the change."""
     request, uri = inquiry.request, contact.uri
-    current, changes = made
+    current, changes = made.current, made.changes
     if uri.scheme not in SCHEMES:
         raise Forbidden("Contact scheme not allowed")
-    wants = _wants(contact.params) if contact.params else _NOTHING_SAID
-    expires = _expires(request, wants.expires, settings)
-    place = _find(contact, current)
+    expires = _expires(request, wants.expires, tables.settings)
+    flow = made.outbound and wants.reg_id > 0 and wants.instance != ""
+    received = _received(inquiry, uri, flow)
+    key = flow_key(wants.instance, wants.reg_id) if flow else ""
+    place = _find_flow(key, current) if flow else _find(request, contact, wants, received, expires, current)
     if uri.scheme == "sips" and expires:
-        check_contact(request)
+        check_sips(request)
     if place is not None:
         old = current[place]
-        if old.uri not in new:
+        key = old.key
+        if (old.uri, key) not in new:
             _check_order(request, old)
         if expires == 0 or old.uri != uri.text:
-            changes.append(DropBinding(aor, old.uri, old.key))
+            changes.append(DropBinding(aor, old.uri, key))
+    elif not flow and received and any(one.uri == uri.text and not one.key for one in current):
+        key = short_key(request.call_id)  # another phone behind another NAT calls itself the same
     if expires == 0:
         if place is not None:
             del current[place]
@@ -132,52 +167,96 @@ def _apply(inquiry: Inquiry, settings: Settings, aor: str, contact: Address, mad
         request.cseq.number,
         wants.action,
         tuple(map(_stored, request.values("Path"))) if "Path" in request.names else (),
-        came_from(inquiry, contact.uri),
+        received,
         _readable(request.first("User-Agent") or "") if "User-Agent" in request.names else "",
         wants.instance,
-        wants.reg_id,
+        wants.reg_id if flow else 0,
         wants.others,
+        key,
+        inquiry.wall,
     )
+    if wants.instance or is_gruu(uri):
+        check_contact(inquiry, tables, aor, uri, wants.instance)
+        if wants.instance:
+            binding = binding._replace(gruu=_epoch(inquiry, binding, made))
     changes.append(PutBinding(binding))
-    new.add(binding.uri)
+    new.add((binding.uri, key))
     if place is None:
         current.append(binding)
     else:
         current[place] = binding
 
 
-def came_from(inquiry: Inquiry, contact: Uri) -> str:
-    """Where to send instead of to the Contact, as text; empty when the Contact itself can be used.
+def _epoch(inquiry: Inquiry, binding: Binding, made: Bindings) -> str:
+    """Which temporary GRUUs of this instance are good from now on; other bindings of it are told (RFC 5627 §5.1).
 
-    A phone behind NAT calls itself by an address that leads nowhere from here
-    (RFC 3581 §1, RFC 5626 §4.2): it has the same host in Via and Contact, and
-    the packet came from another. A connection is the way back to whoever opened it,
-    and a WebSocket the only one: a browser has no address, and says so by a host
-    under `.invalid` (RFC 7118 §5).
-    Where somebody registers another's address, that address is meant.
+    Those made before stay so while the Call-ID does; a new flow brings its
+    own Call-ID and spoils none.
     """
-    source, via = inquiry.source, inquiry.request.via
-    if contact.host == source.host and source.transport == "UDP":
-        return ""
-    if source.transport in WEB:
-        return str(source)
-    if source.transport in RELIABLE:
-        own = contact.transport == source.transport
-        return str(source) if own and host_key(contact.host) in (host_key(via.host), host_key(source.host)) else ""
-    behind_nat = host_key(via.host) == host_key(contact.host) != host_key(source.host)
-    return str(source) if behind_nat else ""
+    instance = instance_key(binding.instance)
+    same = [one for one in made.current if one.instance and instance_key(one.instance) == instance]
+    rivals = [one for one in same if not binding.reg_id or one.reg_id == binding.reg_id]
+    if rivals:
+        last = max(rivals, key=lambda one: one.refreshed_at)
+        if last.call_id == binding.call_id:
+            return last.gruu
+    elif same:
+        return same[0].gruu
+    new = epoch(inquiry.context.seal, binding.aor, binding.call_id, binding.cseq, inquiry.wall)
+    for place, one in enumerate(made.current):
+        if one in same and (one.uri, one.key) != (binding.uri, binding.key):
+            made.current[place] = one._replace(gruu=new)
+            made.changes.append(PutBinding(made.current[place]))
+    return new
 
 
-def _find(contact: Address, current: list[Binding]) -> int | None:
-    """The place of the binding with an equivalent URI (§19.1.4)."""
-    text = contact.uri.text
+def _received(inquiry: Inquiry, contact: Uri, flow: bool) -> str:
+    """The flow to send by instead of to the Contact, as text; empty when the Contact itself can be used.
+
+    An outbound phone is reached by its flow whatever its Contact says (RFC 5626 §6).
+    """
+    request, source = inquiry.request, inquiry.source
+    if (flow or only_by_flow(source, request.via, contact)) and is_direct(request):
+        return str(Way(source, inquiry.near))
+    return ""
+
+
+def _find_flow(key: str, current: list[Binding]) -> int | None:
+    """The place of the binding of that instance and reg-id, whatever its Contact is (RFC 5626 §6)."""
     for place, binding in enumerate(current):
-        if binding.uri == text:
-            return place
-    for place, binding in enumerate(current):
-        if parse_uri(binding.uri).same_binding(contact.uri):
+        if binding.key == key:
             return place
     return None
+
+
+def _find(
+    request: Request, contact: Address, wants: _Wants, received: str, expires: int, current: list[Binding]
+) -> int | None:
+    """The place of the binding with an equivalent URI (§19.1.4), and of the same phone where two may have one URI."""
+    text = contact.uri.text
+    for place, binding in enumerate(current):
+        if binding.uri == text and not binding.key and not (received and binding.received):
+            return place
+    equal = [place for place, binding in enumerate(current) if parse_uri(binding.uri).same_binding(contact.uri)]
+    for place in equal:
+        binding = current[place]
+        if not binding.reg_id and _same_phone(request, wants, received, binding):
+            return place
+    if expires == 0:  # who takes a Contact away need not know by which flow it was bound
+        return next((place for place in equal if current[place].reg_id), None)
+    return None
+
+
+def _same_phone(request: Request, wants: _Wants, received: str, binding: Binding) -> bool:
+    """Whether two phones behind NAT that call themselves the same are one (docs/adr/0010).
+
+    By instance where both have one, else by Call-ID, or because they are behind the same NAT.
+    """
+    if not received or not binding.received or binding.call_id == request.call_id:
+        return True
+    if wants.instance and binding.instance:
+        return instance_key(wants.instance) == instance_key(binding.instance)
+    return Way.from_text(received).remote.host == Way.from_text(binding.received).remote.host
 
 
 def _check_order(request: Request, binding: Binding) -> None:
@@ -246,20 +325,44 @@ def _readable(text: str, longest: int = 255) -> str:
 # -- the answer ----------------------------------------------------------------
 
 
-def _answer(
-    inquiry: Inquiry, tables: Tables, aor: str, current: Iterable[Binding], script: uploads.ScriptChange | None
-) -> Respond:
-    """200 with every binding as it is after the commit, Date, and the stored script when it is wanted (step 8)."""
-    request, wall = inquiry.request, inquiry.wall
-    headers = [("Contact", contact_value(binding, wall)) for binding in current]
+def _answer(inquiry: Inquiry, tables: Tables, aor: str, made: Bindings, script: uploads.ScriptChange | None) -> Respond:
+    """200 with every binding as it is after the commit, Date, and the stored script when it is wanted (step 8).
+
+    Further Path as it came (RFC 3327 §5.3), Service-Route (RFC 3608 §6.3), GRUUs for those who know them, and
+    whether the flow is bound as outbound asks for (RFC 5626 §6).
+    """
+    request, settings, wall = inquiry.request, tables.settings, inquiry.wall
+    headers = [("Contact", contact_value(binding, wall)) for binding in made.current]
+    if "Supported" in request.names:
+        if any(binding.instance for binding in made.current) and supports(request, "gruu"):
+            headers = _with_gruus(inquiry, made.current)
+        if made.outbound and supports(request, "outbound"):
+            headers.append(("Require", "outbound"))
+            if settings.flow_timer and is_direct(request):
+                headers.append(("Flow-Timer", str(settings.flow_timer)))
     headers.append(("Date", date_value(int(wall))))
-    if "Path" in request.names and _supports(request, "path"):
+    if "Path" in request.names:
         headers.extend(("Path", value) for value in request.values("Path"))
+    if settings.service_route:
+        headers.append(("Service-Route", settings.service_route))
     headers.extend(ANSWER_HEADERS)
     return uploads.with_script(inquiry, tables, aor, Respond(200, headers=tuple(headers)), script)
 
 
-ANSWER_HEADERS: Final = (("Supported", "path"), *uploads.ACCEPT_HEADERS)
+ANSWER_HEADERS: Final = (("Supported", "outbound, path"), *uploads.ACCEPT_HEADERS)
+"""Said in every answer; gruu is not among the extensions, by RFC 5627 §5.2."""
+
+
+def _with_gruus(inquiry: Inquiry, current: list[Binding]) -> list[tuple[str, str]]:
+    latest, seal, wall = latest_of(current), inquiry.context.seal, inquiry.wall
+    return [
+        (
+            "Contact",
+            contact_value(binding, wall)
+            + (parameters(binding, latest[instance_key(binding.instance)], seal) if binding.instance else ""),
+        )
+        for binding in current
+    ]
 
 
 def contact_value(binding: Binding, wall: float) -> str:
@@ -274,7 +377,3 @@ def contact_value(binding: Binding, wall: float) -> str:
         if binding.reg_id:
             text = f"{text};reg-id={binding.reg_id}"
     return text + binding.params if binding.params else text
-
-
-def _supports(request: Request, extension: str) -> bool:
-    return any(value.lower() == extension for value in request.values("Supported"))

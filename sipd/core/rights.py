@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.checks import EXTENSIONS, is_options_to_us
 from sipd.core.decision import Respond
+from sipd.core.gruu import callee_of
 from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
-from sipd.core.routes import address_of_record, joined, local_domain, names_us
+from sipd.core.routes import address_of_record, local_domain, names_us
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
 from sipd.hop import Target
@@ -107,7 +108,7 @@ def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
     places, uri = inquiry.context.places, inquiry.uri
     domain = local_domain(uri, tables, places)
     if domain is not None:
-        inquiry.callee = joined(uri.user_unescaped, domain)
+        inquiry.callee = callee_of(uri, domain, inquiry.context.seal)
         if "Route" not in request.names:
             return None
     if inquiry.in_dialog or inquiry.identity.scheme:

@@ -97,7 +97,9 @@ def only_by_flow(source: Hop, via: Via, contact: Uri) -> bool:
             return False
         return host_key(via.host) == host_key(contact.host) != host_key(source.host)
     if transport in WEB:
-        return contact.transport in WEB or contact.host.lower().endswith(".invalid")
+        if contact.transport in WEB or contact.host.lower().endswith(".invalid"):
+            return True
+        return host_key(contact.host) in (host_key(via.host), host_key(source.host))
     if contact.transport != transport or transport not in RELIABLE:
         return False
     return host_key(contact.host) in (host_key(via.host), host_key(source.host))

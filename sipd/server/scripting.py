@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from sipd.core.decision import Proxy
-from sipd.core.location import contacts_of, target_set
+from sipd.core.location import contacts_of, looked_up
 from sipd.core.response_context import preference
 from sipd.cpl.evaluate import evaluate
 from sipd.errors import ServiceUnavailable
@@ -203,7 +203,7 @@ class CplRun:
         return ProxyResult("redirection", contacts_of(response))
 
     def _lookup(self, effect: Lookup) -> LookupResult:
-        targets = target_set(self._call.house.tables.bindings(self._decision.owner), self._search.inquiry.wall)
+        targets = looked_up(self._search.inquiry, self._call.house.tables, self._decision.owner)
         return LookupResult("success", tuple(targets)) if targets else LookupResult("notfound")
 
     def _log(self, effect: Log) -> None:

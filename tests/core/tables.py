@@ -104,10 +104,14 @@ class DictTables:
         for change in changes:
             if isinstance(change, PutBinding):
                 binding = change.binding
-                kept = [old for old in self.contacts.get(binding.aor, []) if old.uri != binding.uri]
+                key = binding.uri, binding.key
+                kept = [old for old in self.contacts.get(binding.aor, []) if (old.uri, old.key) != key]
                 self.contacts[binding.aor] = [*kept, binding]
             elif isinstance(change, DropBinding):
-                self.contacts[change.aor] = [old for old in self.contacts.get(change.aor, []) if old.uri != change.uri]
+                key = change.uri, change.key
+                self.contacts[change.aor] = [
+                    old for old in self.contacts.get(change.aor, []) if (old.uri, old.key) != key
+                ]
             elif isinstance(change, PutScript):
                 self.scripts[change.script.aor, change.script.kind] = change.script
             elif isinstance(change, DropScript):

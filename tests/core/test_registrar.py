@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipd.core.decision import Commit, Respond
+from sipd.core.outbound import flow_key
 from sipd.core.policy import decide
 from sipd.core.registrar import contact_value
 from sipd.core.tables import Missing
@@ -75,6 +76,9 @@ def test_a_binding_keeps_what_the_request_says():
             "<urn:uuid:1>",
             2,
             ';methods="INVITE, BYE";video',
+            flow_key("<urn:uuid:1>", 2),
+            WALL,
+            stored(made)[f"{DESK};transport=tcp"].gruu,
         )
     ]
     assert answer.values("Contact") == [
@@ -189,7 +193,8 @@ def test_removing(lines, left):
         [f"Contact: <{CELL}>, <sip:>"],
         [f'Contact: "open <{DESK}>'],
         ["Contact: <sip:al\udcffice@192.0.2.10>"],
-        [f"Contact: <{DESK}>", "Path: <sip:\udcff;lr>"],
+        [f"Contact: <{DESK}>", "Path: <sip:a\udcff@edge.example;lr>", "Supported: path"],
+        [f"Contact: <{DESK}>", "Path: sip:edge.example;lr", "Supported: path"],
     ],
 )
 def test_malformed_is_400_and_changes_nothing(lines):
@@ -332,9 +337,33 @@ def test_the_way_back_is_kept_where_the_contact_is_none(contact, source, kept):
     assert stored(made)[contact].received == kept
 
 
-def test_path_is_given_back_only_to_those_who_know_it():
-    answer = house().answer(register(f"Contact: <{DESK}>", "Path: <sip:edge.example;lr>"))
-    assert answer.values("Path") == []
+@pytest.mark.parametrize("lines", [[f"Contact: <{DESK}>"], ["Contact: *", "Expires: 0"], []])
+def test_path_of_a_client_that_does_not_know_it_is_420(lines):
+    error = refused(house(row()), register(*lines, "Path: <sip:edge.example;lr>", cseq=2))
+    assert (error.status, error.headers) == (420, (("Unsupported", "path"),))
+
+
+@pytest.mark.parametrize("lines", [["Require: path", "Supported: path"], ["k: 100rel, PATH"]])
+def test_path_is_kept_and_given_back_in_order(lines):
+    made = house()
+    path = ["<sip:P3.EXAMPLEHOME.COM;lr>", "<sip:P1.EXAMPLEVISITED.COM;lr>"]  # RFC 3327 §5.5.1
+    answer = made.answer(register(f"Contact: <{DESK}>", f"Path: {path[0]},{path[1]}", *lines))
+    assert answer.values("Path") == path
+    assert stored(made)[DESK].path == tuple(path)
+    assert "Path" not in made.answer(register()).names, "that of the request alone"
+
+
+def test_a_requirement_nobody_knows_is_420():
+    error = refused(house(), register(f"Contact: <{DESK}>", "Require: path, teleport"))
+    assert (error.status, error.headers) == (420, (("Unsupported", "teleport"),))
+
+
+@pytest.mark.parametrize("lines", [[f"Contact: <{DESK}>"], ["Contact: *", "Expires: 0"], []])
+def test_every_answer_brings_the_service_route(lines):
+    route = "<sip:P2.HOME.EXAMPLE.COM;lr>, <sip:HSP.HOME.EXAMPLE.COM;lr>"  # RFC 3608 §6.4.1
+    answer = house(row(), service_route=route).answer(register(*lines, cseq=2))
+    assert answer.values("Service-Route") == route.split(", ")
+    assert "Service-Route" not in house(row()).answer(register(*lines, cseq=2)).names
 
 
 @given(

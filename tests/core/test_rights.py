@@ -52,7 +52,7 @@ def test_options_to_the_server_are_answered_to_anybody(from_, auth):
     assert headers == {
         "Accept": "application/cpl+xml",
         "Accept-Disposition": "script",
-        "Supported": "path, pref",
+        "Supported": "gruu, outbound, path, pref",
         "Allow": "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER",
     }
 
