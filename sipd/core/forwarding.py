@@ -8,7 +8,7 @@ from sipd.core.privacy import ORDINARY, assert_identity, keep_private
 from sipd.core.routes import path_value, record_route_value
 from sipd.core.sips import is_secure
 from sipd.core.ways import Token, is_direct, sender_token, token_text
-from sipd.hop import SECURE
+from sipd.hop import DEFAULT_PORTS, RELIABLE, SECURE
 from sipd.message import Draft, Response, Via, parse_address, split_list
 from sipd.seal import Seal  # noqa: TC001 - mypyc looks it up when the class is made
 
@@ -93,6 +93,8 @@ def forwarded_copy(request: Request, passage: Passage) -> bytes:
             lines[names.index("Max-Breadth")] = f"Max-Breadth: {passage.max_breadth}"
         else:
             lines.append(f"Max-Breadth: {passage.max_breadth}")
+    if passage.transport in RELIABLE and "Content-Length" not in names:
+        lines.append(f"Content-Length: {len(request.body)}")
     routes = [f"Record-Route: {value}" for value in _record_routes(request, passage)]
     head = "\r\n".join([f"{request.method} {passage.target.uri.text} SIP/2.0", *routes, *lines, "", ""])
     return head.encode("utf-8", "surrogateescape") + request.body
@@ -180,12 +182,11 @@ def follow_strict_route(draft: Draft, request: Request, passage: Passage) -> Non
     """Step 6: a next hop without `lr` wants itself as Request-URI and the target at the end of Route."""
     if "Route" not in draft.names:
         return
-    if ";lr" in draft.lines[draft.names.index("Route")].partition(",")[0].lower():
-        return
-    value = draft.remove_first_value("Route")
-    if value is not None:
+    uri = parse_address(draft.first_value("Route") or "").uri
+    if uri.param("lr") is None:
+        draft.remove_first_value("Route")
         draft.append("Route", f"<{passage.target.uri.text}>")
-        draft.start_line = f"{request.method} {parse_address(value).uri.text} SIP/2.0"
+        draft.start_line = f"{request.method} {uri.text} SIP/2.0"
 
 
 def add_via(draft: Draft, request: Request, passage: Passage) -> None:
@@ -203,6 +204,12 @@ def show_or_hide(draft: Draft, request: Request, passage: Passage) -> None:
         keep_private(draft, request)
 
 
+def add_content_length(draft: Draft, request: Request, passage: Passage) -> None:
+    """Step 9: a stream is cut into messages by it (§18.3); a datagram may have come without."""
+    if passage.transport in RELIABLE and "Content-Length" not in draft.names:
+        draft.append("Content-Length", str(len(request.body)))
+
+
 EDITS: Final = (
     set_request_uri,
     lower_max_forwards,
@@ -212,11 +219,17 @@ EDITS: Final = (
     follow_strict_route,
     show_or_hide,
     add_via,
+    add_content_length,
 )
 
 
 def returned_copy(response: Response) -> Response:
-    """The response without our Via, as the hop before us shall see it (§16.7 step 3)."""
+    """The response without our Via, as the hop before us shall see it (§16.7 step 3).
+
+    One that came without Content-Length gets it: the way back may be a stream (§18.3).
+    """
+    if "Content-Length" not in response.names:
+        response = _with_length(response)
     at = response.names.index("Via")
     line = response.lines[at]
     if "," in line:
@@ -228,3 +241,24 @@ def returned_copy(response: Response) -> Response:
     names, lines = response.names.copy(), response.lines.copy()
     del names[at], lines[at]
     return Response(response.start_line, names, lines, response.body)
+
+
+def _with_length(response: Response) -> Response:
+    length = f"Content-Length: {len(response.body)}"
+    names, lines = [*response.names, "Content-Length"], [*response.lines, length]
+    return Response(response.start_line, names, lines, response.body)
+
+
+def is_ours(response: Response, sent_by: str) -> bool:
+    """Whether the top Via of a response is one that we put there with this sent-by (§18.1.2)."""
+    if sent_by in response.lines[response.names.index("Via")]:
+        return True
+    via = response.via  # another spelling of it
+    named = via if via.port is not None else via._replace(port=DEFAULT_PORTS.get(via.transport))
+    return named.sent_by.lower() == sent_by.lower()
+
+
+def goes_further(response: Response) -> bool:
+    """Whether a Via is left below ours, for the one before us (§16.7 step 3)."""
+    names = response.names
+    return names.count("Via") > 1 or len(split_list(response.first("Via") or "")) > 1

@@ -111,6 +111,15 @@ class Draft:
         if name in self.names:
             self._drop(name, 0)
 
+    def first_value(self, name: str) -> str | None:
+        """The first value of that name, of a comma list its first element; None when there is none."""
+        name = CANONICAL.get(name) or canonical_name(name)
+        if name not in self.names:
+            return None
+        line = self.lines[self.names.index(name)]
+        value = unfold(line[line.index(":") + 1 :])
+        return next(iter(split_list(value)), value) if name in LISTS else value
+
     def remove_first_value(self, name: str) -> str | None:
         """Take the first value of that name off, of a comma list its first element; None when there is none."""
         name = CANONICAL.get(name) or canonical_name(name)

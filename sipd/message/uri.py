@@ -77,6 +77,12 @@ class Uri(NamedTuple):
             self.host, self.port, user=self.user, password=self.password, params=kept + added, scheme=self.scheme
         )
 
+    def as_request_uri(self) -> Uri:
+        """Itself, or without what a Request-URI may not have: headers part and method parameter (§19.1.1 table 1)."""
+        if self.headers or (self.params and self.param("method") is not None):
+            return self.with_params(method=None) if self.is_sip else self
+        return self
+
     def same_as(self, other: Uri) -> bool:
         """Whether both are equivalent by §19.1.4 (RFC 3966 §4 for tel; by text for other schemes)."""
         if self.text == other.text:

@@ -56,6 +56,9 @@ class Branch:
         self._call = call
         self._breadth = breadth  # its Max-Breadth; 0: as it came
         self._parent = parent
+        uri = target.uri.as_request_uri()  # what else a contact says is not for us to act upon (§16.6 step 2, §19.1.5)
+        if uri is not target.uri:
+            target = target._replace(uri=uri)
         self.target = target
         self._sent = target  # as it goes out: a sips contact may have to be called by its sip name
         self.final: Response | None = None
@@ -217,7 +220,8 @@ class Branch:
             self._disarm_patience()
             if self._hops is not None:
                 self._hops.answered()
-        if self._call.request.method == "INVITE" and not self.cancelled:
+        # A 100 only begins it: the hop has the request, and that says nothing of a phone that rings (§16.7 step 2).
+        if self._call.request.method == "INVITE" and not self.cancelled and (status > 100 or self._timer is None):
             house = self._call.house
             now = house.now()
             self._ringing_until = now + house.tables.settings.timer_c

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Commit, Proxy, Relay, Respond
-from sipd.core.forwarding import stamp
+from sipd.core.forwarding import goes_further, is_ours, stamp
 from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.privacy import ORDINARY, believed
@@ -118,6 +118,10 @@ class Dispatch:
         if client is None:  # a stray one is passed on only where our seal says that we passed its request (T112, T114)
             if not (self._stateless.on and self._stateless.pass_back(response)):
                 house.counters.dropped += 1
+            return
+        # Nor is one that names another (§18.1.2), or has no way to go once our Via is off (§16.7 step 3).
+        if not is_ours(response, client.flow.sent_by) or not (client.user is None or goes_further(response)):
+            house.counters.dropped += 1
             return
         house.transactions.receive_response(client, response)
 

@@ -31,6 +31,34 @@ def test_the_copy_is_what_the_edits_make_one_by_one(method, to, more, path, tran
     assert forwarded_copy(sent, way) == bytes(draft)
 
 
+@pytest.mark.parametrize(
+    ("route", "strict"),
+    [
+        ("<sip:p.example;lr>", False),
+        ("<sip:p.example;LR>, <sip:q.example>", False),
+        ("<sip:p.example;a=b;lr=on>;x=y", False),
+        ('"Edge, west" <sip:p.example;lr>', False),
+        ("\r\n <sip:p.example;lr>", False),
+        ("<sip:p.example>", True),
+        ("<sip:p.example;lrx>", True),
+        ("<sip:p.example>;lr", True),  # of the header field, not of the URI
+        ('";lr" <sip:p.example>', True),
+        ("<sip:a;lr@p.example>", True),
+    ],
+)
+def test_a_next_hop_without_lr_gets_itself_as_request_uri_and_the_target_last(route, strict):
+    sent = request("BYE", "sip:bob@example.com", f"Route: {route}", "Route: <sip:last.example;lr>")
+    copy = parse(forwarded_copy(sent, passage()))
+    assert isinstance(copy, Request)
+    target = "sip:bob@192.0.2.20:5062"
+    if strict:
+        assert copy.request_uri == sent.routes[0].uri.text
+        assert copy.values("Route") == ["<sip:last.example;lr>", f"<{target}>"]
+    else:
+        assert copy.request_uri == target
+        assert copy.values("Route") == sent.values("Route")
+
+
 def test_the_copy_gets_max_forwards_where_there_was_none():
     bare = request()
     at = bare.names.index("Max-Forwards")
