@@ -129,7 +129,7 @@ class Kamailio:
             "auto_aliases=no",
             "disable_tcp=yes",
             f"listen=udp:{HERE}:{self.port}",
-            f'mpath="{_modules()}"',
+            f'mpath="{modules_directory()}"',
         ]
         if scenario.durable:
             modules += ["auth", "auth_db"]
@@ -157,7 +157,7 @@ class Kamailio:
         return "\n".join(lines)
 
 
-def _modules() -> str:
+def modules_directory() -> str:
     """The directory of Kamailio's modules on this machine."""
     for place in (*Path("/usr/lib").glob("*/kamailio/modules"), Path("/usr/lib64/kamailio/modules")):
         if place.is_dir():

@@ -5,6 +5,7 @@
     < 407                    must come; so with a method
     > ACK                    of the last final response: in the dialog, or of the transaction
     > 180                    a response to the last request; `> 487 INVITE` to the INVITE
+    wait 300                 milliseconds
     < ACK at=5060            from here on all goes to that port: the dialog has no route
 
 What is written is the whole phone: SIPp ends with 0 when each of these came to pass.
@@ -37,7 +38,7 @@ class Script:
 
     def __init__(self, words: str, *, aor: str, callee: str, password: str, route: str = "", proofs: Sequence[str] = (),
                  hops: int = 3, retrans: int = 500) -> None:  # fmt: skip
-        self.lines = [line.split() for line in words.strip().splitlines()]
+        self.lines = [line.split() for line in words.splitlines() if line.strip()]
         self.aor = aor
         self.callee = callee
         self.password = password
@@ -60,7 +61,9 @@ class Script:
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="flow">\n{inside}\n</scenario>\n'
 
     def _step(self, way: str, what: str, *how: str) -> Iterator[str]:
-        if way == ">":
+        if way == "wait":
+            yield f'<pause milliseconds="{what}"/>'
+        elif way == ">":
             yield self._response(what, *how) if what.isdigit() else self._request(what, *how)
         else:
             yield self._recv(way, what, *how)
