@@ -23,7 +23,7 @@ FOR_EVER = 4_000_000_000.0
 
 
 class House:
-    """One sipd for `domain`; `users` are address-of-record -> (realm, password), `bindings` user -> contact."""
+    """One sipd; `users` are address-of-record -> (realm, password), `bindings` user -> contact; TLS one port higher."""
 
     def __init__(
         self,
@@ -43,7 +43,10 @@ class House:
             for user, contact in bindings.items()
         ]
         trio.run(self._make, domains, Settings(**settings), changes)  # type: ignore[arg-type]  # as the test wrote them
-        self.child = start_sipd(str(self._url), f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}", cwd=directory)
+        listen = [f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}"]
+        if "tls_certificate" in settings:
+            listen.append(f"tls:{HERE}:{self.port + 1}")
+        self.child = start_sipd(str(self._url), *listen, cwd=directory)
         self.child.wait_for(READY)
 
     async def _make(self, domains: tuple[str, ...], settings: Settings, changes: list[Change]) -> None:

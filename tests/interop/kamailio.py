@@ -17,12 +17,18 @@ log_stderror=yes
 children=1
 tcp_children=1
 auto_aliases=no
+enable_tls=yes
 {listen}
 mpath="{modules}"
 {loads}
 modparam("rr", "enable_full_lr", 1)
 modparam("usrloc", "db_mode", 0)
-{more}
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{certificate}")
+modparam("tls", "ca_list", "{authority}")
+modparam("tls", "verify_certificate", 1)
+modparam("tls", "require_certificate", 1)
 request_route {{
     if (!mf_process_maxfwd_header("70")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
     if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
@@ -40,24 +46,27 @@ request_route {{
     if (!t_relay()) sl_reply_error();
 }}
 """
-MODULES = ("kex", "tm", "tmx", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar")
+MODULES = ("tls", "kex", "tm", "tmx", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar")
 
 
 class Kamailio:
-    """One Kamailio on a port of UDP and TCP, ready."""
+    """One Kamailio on a port of UDP and TCP, and the next one of TLS, ready. It and its peers prove their names."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificate: Path, authority: Path) -> None:
         assert PROGRAM is not None, "the tests need kamailio (Debian and Ubuntu: apt-get install kamailio)"
         directory.mkdir()
         self.port = free_port()
         config = directory / "kamailio.cfg"
-        listen = [f"listen={transport}:{HERE}:{self.port}" for transport in ("udp", "tcp")]
+        listen = [
+            f"listen={transport}:{HERE}:{self.port + (transport == 'tls')}" for transport in ("udp", "tcp", "tls")
+        ]
         config.write_text(
             CONFIG.format(
                 listen="\n".join(listen),
                 modules=modules_directory(),
                 loads="\n".join(f'loadmodule "{name}.so"' for name in MODULES),
-                more="",
+                certificate=certificate,
+                authority=authority,
             )
         )
         self.child = Child(

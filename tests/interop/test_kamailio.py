@@ -15,12 +15,16 @@ from tests import wire
 from tests.flows.house import House
 from tests.flows.scenario import Player, Script, heard
 from tests.interop.kamailio import Kamailio
+from tests.net.certificates import Authority
 from tests.running import HERE, stop_all
 
 NUMBERS = count()
-USERS = tuple(f"{side}{at}" for side in ("near", "far", "other") for at in range(40))
+USERS = tuple(f"{side}{at}" for side in ("near", "far", "other") for at in range(80))
 ORDERS = ("sipd in front", "sipd behind")
-HOPS = [("udp", "udp", "udp"), ("tcp", "tcp", "tcp"), ("tcp", "udp", "tcp"), ("udp", "tcp", "udp")]
+HOPS = [
+    ("udp", "udp", "udp"), ("tcp", "tcp", "tcp"), ("tcp", "udp", "tcp"), ("udp", "tcp", "udp"),
+    ("udp", "tls", "udp"), ("tcp", "tls", "tcp"),
+]  # fmt: skip
 
 
 class Chain:
@@ -52,25 +56,32 @@ class Chain:
         at = next(NUMBERS)
         near, far = f"near{at}", f"far{at}"
         self.register(self.behind, far, *(f"sip:{far}@{HERE}:{phone.port};transport={over[2]}" for phone in phones))
-        self.register(self.front, near, f"sip:{far}@{HERE}:{self.behind.port};transport={over[1]}")
+        self.register(self.front, near, self.at_behind(far, over))
         return near
+
+    def at_behind(self, user, over):
+        return f"sip:{user}@{HERE}:{self.behind.port + (over[1] == 'tls')};transport={over[1]}"
 
     def call(self, words, to, over):
         script = Script(words, aor=f"caller@{HERE}", callee=f"{to}@{HERE}", password="")
         return Player(script, self.directory, "caller", server=self.front.port, transport=over[0])
 
-    def passed(self, request, caller):
-        """The servers' Vias of a request that the phone called heard, the last on top."""
+    def passed(self, request, caller, over):
+        """The servers' Vias are on a request that the phone called heard, the last on top."""
         ends = [value.partition(" ")[2].partition(";")[0] for value in request.values("Via")]
-        assert ends == [f"{HERE}:{server.port}" for server in (self.behind, self.front)] + [f"{HERE}:{caller.port}"]
+        ports = [self.behind.port, self.front.port + (over[1] == "tls"), caller.port]
+        assert ends == [f"{HERE}:{port}" for port in ports]
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pair")
     users = {f"{user}@{HERE}": (HERE, "none") for user in USERS}
-    sipd = House(directory / "sipd", (HERE,), users, {}, auth="none")
-    kamailio = Kamailio(directory / "kamailio")
+    authority = Authority(directory)
+    certificates = [authority.signed(HERE).chain for _ in range(2)]
+    files = {"tls_certificate": str(certificates[0]), "tls_ca": str(authority.path), "tls_client": "required"}
+    sipd = House(directory / "sipd", (HERE,), users, {}, auth="none", **files)
+    kamailio = Kamailio(directory / "kamailio", certificates[1], authority.path)
     yield sipd, kamailio
     try:
         sipd.stop()
@@ -119,17 +130,16 @@ def test_a_call_with_a_re_invite_from_either_side(chain, over):
     assert heard(said) == ["180", "200", "INVITE", "ACK", "200", "200"]
     assert heard(got) == ["INVITE", "ACK", "200", "INVITE", "ACK", "BYE"]
     for request in requests(got):
-        chain.passed(request, caller)
+        chain.passed(request, caller, over)
         assert not request.values("Route"), "each took its own value off"
         assert request.values("Max-Forwards") == ["68"]
     routes = ",".join(requests(got)[0].values("Record-Route"))
-    ports = [int(port) for port in re.findall(rf"sip:{HERE}:(\d+)", routes)]
-    assert list(dict.fromkeys(ports)) == [chain.behind.port, chain.front.port]
+    ports = [int(port) for port in re.findall(rf"sips?:{HERE}:(\d+)", routes)]
+    assert list(dict.fromkeys(port & ~1 for port in ports)) == [chain.behind.port, chain.front.port]
     assert routes.count(";lr") == len(ports)
     back = requests(said, "INVITE")[0]
-    assert [int(port) for port in re.findall(rf"{HERE}:(\d+);", " ".join(back.values("Via")))][:2] == [
-        chain.front.port, chain.behind.port,
-    ]  # fmt: skip
+    ports = [int(port) & ~1 for port in re.findall(rf" {HERE}:(\d+);", " ".join(back.values("Via")))]
+    assert ports[:2] == [chain.front.port, chain.behind.port]
     assert chain.sipd.explained(call_id(said)) == [("INVITE", 200)] * 3 + [("BYE", 200)]
 
 
@@ -169,7 +179,7 @@ IS_CANCELLED = "< INVITE\n> 180\n< CANCEL\n> 200 CANCEL\n> 487 INVITE\n< ACK"
 TALKS = "> INVITE sdp\n? 100\n< 180\n? 180\n< 200\n> ACK\n> BYE\n< 200"
 
 
-@pytest.mark.parametrize("over", HOPS[:2], ids="-".join)
+@pytest.mark.parametrize("over", [HOPS[0], HOPS[1], HOPS[4]], ids="-".join)
 def test_the_one_behind_forks_and_the_first_answer_cancels_the_other(chain, over):
     loser, winner = (chain.phone(words, over[2]) for words in (IS_CANCELLED, ANSWERS_LATE))
     caller = chain.call(TALKS, chain.leads_to(over, loser, winner), over)
@@ -179,14 +189,14 @@ def test_the_one_behind_forks_and_the_first_answer_cancels_the_other(chain, over
     assert heard(said).count("200") == 2, "one for INVITE, one for BYE"
 
 
-@pytest.mark.parametrize("over", HOPS[:2], ids="-".join)
+@pytest.mark.parametrize("over", [HOPS[0], HOPS[1], HOPS[4]], ids="-".join)
 def test_the_one_in_front_forks_to_two_users_of_the_one_behind(chain, over):
     loser, winner = (chain.phone(words, over[2]) for words in (IS_CANCELLED, ANSWERS_LATE))
     at = next(NUMBERS)
     there = []
     for name, phone in ((f"far{at}", loser), (f"other{at}", winner)):
         chain.register(chain.behind, name, f"sip:{name}@{HERE}:{phone.port};transport={over[2]}")
-        there.append(f"sip:{name}@{HERE}:{chain.behind.port};transport={over[1]}")
+        there.append(chain.at_behind(name, over))
     chain.register(chain.front, f"near{at}", *there)
     said = chain.call(TALKS, f"near{at}", over).finish()
     assert heard(winner.finish()) == ["INVITE", "ACK", "BYE"]
