@@ -63,6 +63,8 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     if inquiry.peer is not None and method != "REGISTER":
         inquiry.identity = Identity(user_asserted(inquiry, tables), "peer")
         inquiry.trace.append(Step("identify", inquiry.peer.name, "peer"))
+        if inquiry.identity.user:
+            inquiry.trace.append(Step("identify", inquiry.identity.user, "asserted"))
         return None
     if method == "ACK" or method == "CANCEL" or inquiry.identity.scheme:
         return None  # the last: a copy of what he has proved to have sent

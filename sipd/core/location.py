@@ -139,7 +139,7 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
         raise TemporarilyUnavailable
     targets = _targets(wanted(request, live))
     if not targets:
-        inquiry.trace.append(Step("locate", callee, "none as the caller wants it"))
+        inquiry.trace.append(Step("locate", callee, "none as wanted"))
         raise TemporarilyUnavailable
     if request.method == "ACK":
         return Relay(targets[0])

@@ -172,6 +172,11 @@ def unmet(request: Request) -> tuple[str, ...]:
     return named if len(named) == len(missing) else (*named, "other")
 
 
+def no_privacy(missing: tuple[str, ...]) -> str:
+    """The reason of the 500 to a request whose critical privacy can't be given (RFC 3323 §5)."""
+    return f"Privacy Not Available: {', '.join(missing)}"
+
+
 def can_be_given(request: Request) -> bool:
     """Whether we understand `Proxy-Require: privacy` of this request: all that it asks for can be given (§4.3)."""
     return privacy_of(request) <= GIVEN | {"none", "critical"}

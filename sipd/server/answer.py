@@ -9,6 +9,7 @@ from sipd.message import Response, response_to
 
 if TYPE_CHECKING:
     from sipd.errors import SipError
+    from sipd.hop import Flow
     from sipd.message import Request
     from sipd.seal import Seal
     from sipd.server.house import House
@@ -37,10 +38,15 @@ def refusal(seal: Seal, request: Request, fault: SipError) -> Response:
     return local_response(seal, request, fault.status, fault.text, fault.headers)
 
 
+def discreet(house: House, response: Response, flow: Flow) -> Response:
+    """A response as the far end of this flow may see it (RFC 3325 §7)."""
+    if ORDINARY.issuperset(response.names) or house.is_peer(flow):
+        return response
+    return shown(response)
+
+
 def answer(house: House, server: ServerTransaction, response: Response) -> None:
     """Send this upstream through its transaction."""
     if response.status >= 200:
         house.counters.answered += 1
-    if not ORDINARY.issuperset(response.names) and not house.is_peer(server.flow):
-        response = shown(response)
-    house.transactions.respond(server, response.status, bytes(response))
+    house.transactions.respond(server, response.status, bytes(discreet(house, response, server.flow)))

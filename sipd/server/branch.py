@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
+from sipd.core.privacy import no_privacy
 from sipd.core.sips import REQUIRED, as_asked, with_scheme
 from sipd.errors import SipError
 from sipd.hop import SECURE
@@ -279,7 +280,8 @@ class Branch:
             return False
         to_peer = house.is_peer(flow)
         if call.unmet_privacy and not to_peer:  # RFC 3323 §5: what is critical, and can't be given, fails
-            self._finish(self._local(500, f"Privacy Not Available: {', '.join(call.unmet_privacy)}"))
+            call.trace.append(Step("privacy", ", ".join(call.unmet_privacy), "refused"))
+            self._finish(self._local(500, no_privacy(call.unmet_privacy)))
             return True
         branch = call.branch_id()
         passage = Passage(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.core.checks import loop_mark
 from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
 from sipd.core.inquiry import ANONYMOUS, Identity
+from sipd.core.privacy import assertion, no_privacy
 from sipd.core.routes import local_domain
 from sipd.core.sips import as_asked
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
@@ -22,7 +23,7 @@ from sipd.errors import SipError
 from sipd.hop import DEFAULT_PORTS, Hop, Way
 from sipd.message import parse_route
 from sipd.net.base import Recent
-from sipd.server.answer import local_response, our_tag
+from sipd.server.answer import discreet, local_response, our_tag
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Stateless:
         except SipError:
             return False
         self._house.counters.relayed += 1
-        flow.send(bytes(returned_copy(response)))
+        flow.send(bytes(discreet(self._house, returned_copy(response), flow)))
         return True
 
     # --- inside ------------------------------------------------------------------------------
@@ -136,6 +137,10 @@ class Stateless:
 
     def _send(self, inquiry: Inquiry, flow: Flow, target: Target, out: Flow) -> None:
         house, request = self._house, inquiry.request
+        to_peer = house.is_peer(out)
+        if inquiry.unmet_privacy and not to_peer:
+            self._failed(inquiry, flow, 500, no_privacy(inquiry.unmet_privacy))
+            return
         unique = unique_part(request, house.seal)
         if self.on:
             loop = "" if inquiry.in_dialog else loop_mark(request, house.seal, with_to_tag=False)
@@ -152,6 +157,8 @@ class Stateless:
             house.tables.settings.record_route,
             house.seal,
             inquiry.breadth if "Max-Breadth" in request.names else 0,
+            to_peer=to_peer,
+            asserted=assertion(inquiry.identity, house.tables) if to_peer else (),
         )
         house.counters.relayed += 1
         out.send(forwarded_copy(request, passage))
@@ -161,13 +168,13 @@ class Stateless:
         listener = listening.index(flow.near) if flow.near in listening else 255
         return Back(min(listener, 255), flow.remote.port)
 
-    def _failed(self, inquiry: Inquiry, flow: Flow, status: int) -> None:
+    def _failed(self, inquiry: Inquiry, flow: Flow, status: int, reason: str = "") -> None:
         """It can go nowhere: said without keeping anything (§8.2.7); of an ACK nobody can be told."""
         house, request = self._house, inquiry.request
         inquiry.trace.append(Step("stateless", request.request_uri, "no way there"))
         house.counters.dropped += 1
         if request.method != "ACK":
-            flow.send(bytes(local_response(house.seal, request, status)))
+            flow.send(bytes(local_response(house.seal, request, status, reason)))
 
     def _copy_key(self, request: Request) -> str:
         return self._house.seal.mark("copy", bytes(request).decode("utf-8", "surrogateescape"))

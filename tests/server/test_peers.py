@@ -82,6 +82,18 @@ async def test_a_peer_may_relay_and_a_peer_no_more_may_not(world, autojump_clock
     assert len(far.requests("INVITE")) == 1
 
 
+async def test_the_script_of_the_user_whom_a_peer_names_has_its_say(world, autojump_clock):
+    """He is as good as authenticated (RFC 3325 §5): the call is his, and so is what he said about his calls."""
+    rejects = '<cpl xmlns="urn:ietf:params:xml:ns:cpl"><outgoing><reject status="busy"/></outgoing></cpl>'
+    world.script(f"alice@{DOMAIN}", rejects)
+    bob, gw = phone_at(world, "bob"), gateway(world)
+    gw.send(gw.request("INVITE", BOB, headers=lines(f"P-Asserted-Identity: <{ALICE}>"), from_uri="sip:1@10.9.0.1"))
+    await gw.status(486)
+    gw.send(gw.request("INVITE", BOB, from_uri=ALICE))  # From alone says nothing
+    await gw.status(200)
+    assert len(bob.requests("INVITE")) == 1
+
+
 async def test_a_peer_by_network_and_by_certificate(world, autojump_clock):
     world.put(PutPeer(Peer("office", "10.8.0.0/16")), PutPeer(Peer("carrier", "cert:sip.carrier.example")))
     far = world.phone("far", "answers")
@@ -287,3 +299,26 @@ async def test_an_interval_too_small_is_between_the_phones(world, autojump_clock
     bob.reply(*bob._invite, 422, (("Min-SE", "1800"),))
     refusal = await alice.status(422)
     assert refusal.values("Min-SE") == ["1800"]
+
+
+# --- the same without transactions (§16.11) -------------------------------------------------------------
+
+
+async def test_a_stateless_proxy_tells_a_peer_and_hides_from_others_just_so(world, autojump_clock):
+    world.settings(mode="stateless")
+    alice, bob, gw = world.phone("alice"), phone_at(world, "bob"), gateway(world, "rings")
+    await call(alice, OUT)
+    assert (await reached(gw)).values("P-Asserted-Identity") == [f"<{ALICE}>"]
+    ok = await connected(world, gw, alice, "P-Asserted-Identity: <tel:+1999>", "Privacy: id")
+    assert "P-Asserted-Identity" not in ok.names
+    headers = lines("P-Asserted-Identity: <tel:+1999>", "Privacy: id")
+    gw.send(gw.request("INVITE", BOB, headers=headers, from_uri=f"sip:+1999@{GATEWAY}"))
+    assert "P-Asserted-Identity" not in (await reached(bob)).names
+
+
+async def test_a_stateless_proxy_refuses_critical_privacy_too(world, autojump_clock):
+    world.settings(mode="stateless")
+    alice, bob = world.phone("alice"), phone_at(world, "bob")
+    await call(alice, BOB, "Privacy: user;critical")
+    assert (await alice.status(500)).reason == "Privacy Not Available: user"
+    assert not bob.requests("INVITE")
