@@ -18,6 +18,7 @@ from sipd.hop import WEB
 from sipd.net.addresses import ENDS_IN_NUMBER, Unreachable
 from sipd.net.dead import DeadHops
 from sipd.net.dns import FAILED_TTL, Dns, NoAnswer
+from sipd.net.enum import Listed, Number, Query
 from sipd.net.locating import MAX_HOPS, PREFERRED, Found, Service, Sought, in_order, numeric_hop, sought
 from sipd.net.locator import Locator
 from sipd.net.lookups import Lookups
@@ -63,6 +64,7 @@ class Resolver:
         self._clock = clock
         self._chance = chance or random.Random()
         self._lookups: Lookups[Sought, Found] = Lookups(self._look_up, clock)
+        self._numbers: Lookups[Number, Listed] = Lookups(self._look_up_number, clock)
 
     @property
     def lookups(self) -> int:
@@ -104,6 +106,21 @@ class Resolver:
     def _in_order(self, found: Found) -> list[Hop]:
         hops = [hop for service in in_order(found.services, self._chance) for hop in service.hops]
         return self.dead.last(list(dict.fromkeys(hops)))[:MAX_HOPS]
+
+    async def listed(self, number: str, domain: str) -> tuple[str, ...]:
+        """The sip and sips URIs that a number (`+` and digits) is known under in that domain (RFC 6116).
+
+        None when there are none, or nobody says within TIMEOUT.
+        """
+        return (await self._numbers.get(Number(number, domain))).uris
+
+    async def _look_up_number(self, number: Number, old: Listed | None) -> Listed:
+        self.dns.recheck()
+        query = Query(self.dns, number, self._clock)
+        with trio.move_on_after(TIMEOUT):  # all questions for this number, and the wait for its turn
+            async with self.limit:
+                return await query.run()
+        return query.found()._replace(expires=self._clock() + FAILED_TTL)
 
     # --- asking ------------------------------------------------------------------------------
 
