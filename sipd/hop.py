@@ -118,7 +118,7 @@ class Target(NamedTuple):
     path: tuple[str, ...] = ()  # Route values to put on, first hop first (RFC 3327)
     received: Way | None = None  # the flow its REGISTER came over, or that a Route of ours names
     action: Literal["proxy", "redirect"] = "proxy"
-    owner: str | None = None  # the address-of-record whose binding or script named it
+    owner: str | None = None  # the address-of-record whose binding or script named it; the number that ENUM found it by
     bound: bool = False  # nothing but that flow leads there: without it 430 (RFC 5626 §5.3)
     key: str = ""  # of the binding, which `owner`, `uri` and this name
     others: tuple[Target, ...] = ()  # the same phone's other flows, to be tried when this has failed (RFC 5626 §7)

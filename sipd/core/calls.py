@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import RunScript
+<<<<<<< HEAD
 from sipd.core.gruu import callee_of
 from sipd.core.routes import local_domain, means_server, names_us
+=======
+from sipd.core.numbers import by_number
+from sipd.core.routes import joined, local_domain, means_server, names_us
+>>>>>>> cc619e3 (A number of nobody here is called where ENUM knows it)
 from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable, TooManyHops
 from sipd.trace import Step
 
 if TYPE_CHECKING:
+    from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
     from sipd.script import Direction
@@ -35,8 +41,10 @@ def consult_outgoing(inquiry: Inquiry, tables: Tables) -> RunScript | None:
     return _consult(inquiry, tables, inquiry.identity.user, "outgoing")
 
 
-def find_user(inquiry: Inquiry, tables: Tables) -> None:
+def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
     """Whether the one sought exists: 404 for nobody, to a stranger 480 as for one who is out (T67).
+
+    A number that no user has may be known elsewhere: then that is the decision.
 
     Raises 482 when the search comes through one user twice, 404 for the
     server itself, a place that is no domain, and a number no gateway is known for.
@@ -45,9 +53,12 @@ def find_user(inquiry: Inquiry, tables: Tables) -> None:
     if not callee:
         uri, places = inquiry.uri, inquiry.context.places
         if not uri.is_sip or means_server(uri, tables, places) or _is_ours(inquiry, tables):
-            inquiry.trace.append(Step("find_user", uri.text, "nobody"))
-            raise NotFound
-        return
+            decision = by_number(inquiry, tables)
+            if decision is None:
+                inquiry.trace.append(Step("find_user", uri.text, "nobody"))
+                raise NotFound
+            return decision
+        return None
     if callee in inquiry.path:
         inquiry.trace.append(Step("find_user", callee, "twice"))
         raise LoopDetected
@@ -55,7 +66,10 @@ def find_user(inquiry: Inquiry, tables: Tables) -> None:
         inquiry.trace.append(Step("find_user", callee, "too deep"))
         raise TooManyHops
     if tables.user(callee) is not None:
-        return
+        return None
+    decision = by_number(inquiry, tables)
+    if decision is not None:
+        return decision
     settings = tables.settings
     inquiry.trace.append(Step("find_user", callee, "unknown"))
     if settings.unknown_callee == "404" and (any(inquiry.identity) or settings.auth == "none"):

@@ -86,6 +86,7 @@ class Inquiry:
     breadth: int = 60  # branches that the search for `uri` may have at once (RFC 5393 §5.3)
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours
     marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
+    looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)
 
     def toward(
         self,

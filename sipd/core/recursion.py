@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.core.rights import may_call_out
 from sipd.core.routes import local_domain
 from sipd.core.sips import may_follow
 from sipd.core.tables import Missing
@@ -77,7 +78,7 @@ def to_follow(
             continue
         local = local_domain(uri, tables, inquiry.context.places) is not None
         full = deep > MOST_DEEP or len(targets) >= room
-        if full or not (local or pays or _may_call_out(inquiry, tables)):
+        if full or not (local or pays or may_call_out(inquiry, tables)):
             left.append(contact)
             continue
         tried[key] = deep
@@ -100,14 +101,6 @@ def _pays(tables: Tables, moved: Target) -> bool:
         return any(binding.uri == moved.uri.text for binding in tables.bindings(moved.owner))
     except Missing:
         return False
-
-
-def _may_call_out(inquiry: Inquiry, tables: Tables) -> bool:
-    """Whether the sender could have called a foreign place himself, as `may_relay` has it (T63)."""
-    if inquiry.in_dialog or inquiry.identity.scheme:
-        return True
-    sender = inquiry.request.from_.uri
-    return tables.settings.auth == "none" and sender.is_sip and tables.domain(sender.host) is not None
 
 
 def _q(contact: Address) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
+    from sipd.message import Uri
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 """The methods the server handles itself; any other is passed on as it is (§16.3 step 1)."""
@@ -111,13 +112,23 @@ def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
         inquiry.callee = callee_of(uri, domain, inquiry.context.seal)
         if "Route" not in request.names:
             return None
-    if inquiry.in_dialog or inquiry.identity.scheme:
+    if may_call_out(inquiry, tables):
         return None
     sender = request.from_.uri
-    ours = tables.domain(sender.host) is not None if sender.is_sip else False
-    if tables.settings.auth == "none" and ours:
-        return None
+    ours = is_of_ours(sender, tables)
     if request.method == "ACK" or not (ours or is_anonymous(sender)) or tables.settings.auth == "none":
         inquiry.trace.append(Step("may_relay", uri.text, "denied"))
         raise Forbidden
     return demand(inquiry, tables)
+
+
+def may_call_out(inquiry: Inquiry, tables: Tables) -> bool:
+    """Whether the sender may have a request of his sent to foreign places (T63)."""
+    if inquiry.in_dialog or inquiry.identity.scheme:
+        return True
+    return tables.settings.auth == "none" and is_of_ours(inquiry.request.from_.uri, tables)
+
+
+def is_of_ours(sender: Uri, tables: Tables) -> bool:
+    """Whether From says a domain of ours."""
+    return sender.is_sip and tables.domain(sender.host) is not None

@@ -11,6 +11,7 @@ from sipd.errors import SipError
 from sipd.server.answer import local_response, refusal
 from sipd.server.fork import Fork
 from sipd.server.scripting import CplRun
+from sipd.server.sources import SOURCES, look_up
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
@@ -57,7 +58,11 @@ class Search:
             return
 
         async def fetch_and_ask() -> None:
-            await self._call.house.tables.load(missing.kind, missing.key)
+            if missing.kind in SOURCES:
+                rows = await look_up(self._call.house, missing)
+                self.inquiry.looked_up = {**(self.inquiry.looked_up or {}), (missing.kind, missing.key): rows}
+            else:
+                await self._call.house.tables.load(missing.kind, missing.key)
             if self.final is None:
                 self.start()
 
