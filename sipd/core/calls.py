@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import RunScript
-<<<<<<< HEAD
 from sipd.core.gruu import callee_of
-from sipd.core.routes import local_domain, means_server, names_us
-=======
 from sipd.core.numbers import by_number
-from sipd.core.routes import joined, local_domain, means_server, names_us
->>>>>>> cc619e3 (A number of nobody here is called where ENUM knows it)
+from sipd.core.routes import local_domain, means_server, names_us
 from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable, TooManyHops
 from sipd.trace import Step
 
