@@ -171,8 +171,8 @@ class Browser:
         ha1, ha2 = h(f"{self.user}:{asked['realm']}:{self.password}"), h(f"{method}:{uri}")
         response = h(f"{ha1}:{asked['nonce']}:{nc}:{cnonce}:auth:{ha2}")
         return (
-            f'Digest algorithm={algorithm}, username="{self.user}", realm="{asked["realm"]}", nonce="{asked["nonce"]}", '
-            f'uri="{uri}", response="{response}", qop=auth, cnonce="{cnonce}", nc={nc}'
+            f'Digest algorithm={algorithm}, username="{self.user}", realm="{asked["realm"]}", '
+            f'nonce="{asked["nonce"]}", uri="{uri}", response="{response}", qop=auth, cnonce="{cnonce}", nc={nc}'
         )
 
     def ack(self, invite: Request, response: Response) -> Request:
@@ -238,9 +238,10 @@ class Browser:
 @asynccontextmanager
 async def browser(port: int, user: str, password: str, context: ssl.SSLContext | None = None) -> AsyncIterator[Browser]:
     """A page of this user that is connected, by wss where a TLS context is given."""
-    stream: trio.abc.Stream = await trio.open_tcp_stream(HERE, port)
+    tcp = await trio.open_tcp_stream(HERE, port)
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] = tcp
     if context is not None:
-        stream = trio.SSLStream(stream, context, server_hostname=HERE, https_compatible=True)  # type: ignore[type-var]  # any Stream is one
+        stream = trio.SSLStream(tcp, context, server_hostname=HERE, https_compatible=True)
     async with stream, trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE):
             websocket = await wrap_client_stream(nursery, stream, HERE, "/", subprotocols=["sip"])

@@ -17,11 +17,15 @@ USERS = {name: f"pass word of {name}".replace(" ", "-") for name in ("alice", "b
 
 
 class Server:
-    """One sipd on an SQLite database of its own, on one port of UDP and TCP, and the next for TLS if wanted."""
+    """One sipd on an SQLite database of its own, on one port of UDP and TCP.
+
+    If wanted it listens on the next ones too, for TLS and WebSocket.
+    """
 
     def __init__(self, directory: Path, *, tls: bool = False, **settings: str) -> None:
         self.port = free_port()
         self.tls_port = self.port + 1 if tls else 0
+        self.ws_port, self.wss_port = (self.port + 2, self.port + 3) if tls else (0, 0)
         self.url = f"sqlite://{directory}/sipd.sqlite3"
         self.directory = directory
         self._settings = settings
@@ -52,7 +56,7 @@ class Server:
         """Come up, ready to be spoken to."""
         listen = [f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}"]
         if self.tls_port:
-            listen.append(f"tls:{HERE}:{self.tls_port}")
+            listen += [f"tls:{HERE}:{self.tls_port}", f"ws:{HERE}:{self.ws_port}", f"wss:{HERE}:{self.wss_port}"]
         self.child = start_sipd(self.url, *listen, cwd=self.directory)
         where = self.child.wait_for(READY)["where"]
         assert where.split() == listen

@@ -1,4 +1,4 @@
-"""A phone in a browser: it registers over WebSocket, calls a phone on UDP, is called by it; RFC 7118 from end to end."""
+"""A phone in a browser registers over WebSocket, calls a phone on UDP and is called by it: RFC 7118 from end to end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER = OFFER.replace(b"o=- 1 1", b"o=- 2 2")
 
 def trusting(server: Server) -> ssl.SSLContext:
     """What a browser does that was told to trust the certificate the server made for itself."""
-    return ssl.create_default_context(cafile=str(server.directory / "sipd.sqlite3.tls.crt"))
+    return ssl.create_default_context(cafile=str(server.directory / "sipd.tls.crt"))
 
 
 @pytest.fixture
