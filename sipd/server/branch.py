@@ -18,6 +18,7 @@ from sipd.net import numeric
 from sipd.server.answer import local_response, refusal
 from sipd.server.hops import LARGEST_DATAGRAM, OTHER_PATIENCE, PATIENCE, Hops
 from sipd.server.late import NOBODY
+from sipd.server.pins import flow_failed
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from sipd.transaction import ClientTransaction, Handle
 
 _SECONDS: Final = re.compile(r"[ \t]*([0-9]{1,9})", re.ASCII)
+
+FLOW_FAILED: Final = 430
+"""The flow that alone leads to a phone is gone (RFC 5626 §11.5)."""
 
 
 class Branch:
@@ -50,6 +54,7 @@ class Branch:
         "_was_heard",
         "cancelled",
         "final",
+        "flow_failed",
         "target",
     )
 
@@ -64,6 +69,7 @@ class Branch:
         self._sent = target  # as it goes out: a sips contact may have to be called by its sip name
         self.final: Response | None = None
         self.cancelled = False
+        self.flow_failed = False  # it ended because its flow is gone: another of that phone may do (RFC 5626 §7)
         self._client: ClientTransaction | None = None  # the attempt under way
         self._earlier: list[ClientTransaction] | None = None  # attempts that were silent, and left for the next hop
         self._was_heard = False  # a provisional of this attempt has come
@@ -86,7 +92,7 @@ class Branch:
                 return
         hops = self._known_hops()
         if self._flow is None and self.target.bound and not self.target.path:
-            self._finish(self._local(430))
+            self._finish(self._local(FLOW_FAILED))
             return
         if hops is not None:
             self._hops = Hops(hops, call.house.resolver.dead)
@@ -145,8 +151,10 @@ class Branch:
         self._call.guarded(partial(self._timed_out, client))
 
     def transport_failed(self, client: ClientTransaction) -> None:
-        """That hop could not be reached: as a 503 from it (§16.9), which upstream is a 500."""
-        self._call.guarded(partial(self._next_or_end, client, 500, "Next Hop Unreachable"))
+        """That hop could not be reached: as a 503 from it (§16.9), which upstream is a 500; or its flow is gone."""
+        gone = self._flow is not None and self.target.bound
+        status, reason = (FLOW_FAILED, "") if gone else (500, "Next Hop Unreachable")
+        self._call.guarded(partial(self._next_or_end, client, status, reason))
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -367,6 +375,12 @@ class Branch:
         return self._local(status, "No Way To The Next Hop")
 
     def _finish(self, final: Response) -> None:
+        if final.status == FLOW_FAILED and self.target.owner:
+            self.flow_failed = True
+            flow_failed(self._call.house, self.target)
+            final = self._local(480)  # 430 is between proxies: no phone shall ever see it (RFC 5626 §11.5)
+        elif final.status == 408:
+            self.flow_failed = not self._ringing_until  # it may be that: nobody has been heard over it
         self.final = final
         self._disarm()
         self._call.trace.append(Step("branch", self.target.uri.text, f"{final.status}"))

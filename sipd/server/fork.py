@@ -9,6 +9,7 @@ from sipd.core.location import groups
 from sipd.core.recursion import FOLLOWED, MOST_FOLLOWED, to_follow
 from sipd.core.response_context import CancelOthers, Forward, ResponseContext
 from sipd.server.answer import local_response
+from sipd.server.branch import Branch
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Fork:
         if ended is not None:
             share, target = ended
             self._free += share
+            if target.others and isinstance(child, Branch) and child.flow_failed and self._other_flow(target, child):
+                return
             if self._recurse and status in FOLLOWED:
                 left = self._follow(child, target, response)
                 if left is None:
@@ -176,6 +179,18 @@ class Fork:
                         other.cancel()
             else:
                 self._settle(action.response)
+
+    def _other_flow(self, target: Target, child: Branch) -> bool:
+        """Try the phone's next flow in the place of one that has failed (RFC 5626 §7)."""
+        if self._cancelled or not self._context.may_add:
+            return False
+        first, *rest = target.others
+        self._call.trace.append(Step("fork", target.uri.text, "flow failed: the phone's next"))
+        self._context.forget(child)
+        self._waiting = (first._replace(others=tuple(rest)), *self._waiting)
+        self._context.expect_more = True
+        self._fill()
+        return True
 
     def _follow(self, child: Node, target: Target, response: Response) -> Response | None:
         """Ring where a 3xx points instead (§16.7 step 4).

@@ -5,60 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import ServiceUnavailable, StoreAway
-from sipd.hop import RELIABLE, Way
-from sipd.rows import DropBinding, PutBinding
 from sipd.server.answer import answer, local_response, refusal
 from sipd.store import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sipd.core.decision import Commit
     from sipd.core.inquiry import Inquiry
-    from sipd.hop import Hop
-    from sipd.net import Network
-    from sipd.rows import Change
     from sipd.server.house import House
     from sipd.transaction import ServerTransaction
-
-
-Key = tuple[str, str, str]
-"""What tells a binding from all others: address-of-record, URI and key."""
-
-
-class Pins:
-    """Connections that live bindings came over: they may idle for as long as these hold (T27, T58)."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._hops: dict[Key, Hop] = {}  # of each binding
-        self._bindings: dict[Hop, set[Key]] = {}  # the other way round
-
-    def heed(self, changes: Sequence[Change]) -> None:
-        """Told by the cache of every change that is committed."""
-        for change in changes:
-            if isinstance(change, PutBinding):
-                binding = change.binding
-                key = (binding.aor, binding.uri, binding.key)
-                hop = Way.from_text(binding.received).remote if binding.received else None
-                if self._hops.get(key) != hop:
-                    self._unpin(key)
-                if hop is not None and hop.transport in RELIABLE:
-                    self._hops[key] = hop
-                    self._bindings.setdefault(hop, set()).add(key)
-                    self._network.pin(hop)
-            elif isinstance(change, DropBinding) and self._hops:
-                self._unpin((change.aor, change.uri, change.key))
-
-    def _unpin(self, key: Key) -> None:
-        hop = self._hops.pop(key, None)
-        if hop is None:
-            return
-        sharing = self._bindings[hop]
-        sharing.discard(key)
-        if not sharing:  # another user's binding may be on the same connection
-            del self._bindings[hop]
-            self._network.pin(hop, False)
 
 
 RETRY_AFTER: Final = (("Retry-After", "10"),)

@@ -31,7 +31,7 @@ from sipd.log import LOG
 from sipd.metrics import Counters
 from sipd.net import Flows, parse_listen
 from sipd.net.resolver import Resolver
-from sipd.rows import PutLicence
+from sipd.rows import PutBinding, PutLicence
 from sipd.seal import Seal
 from sipd.server.admission import Admission
 from sipd.server.clock import Clock
@@ -40,14 +40,14 @@ from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.house import House
 from sipd.server.limits import limit_network, limit_rate
-from sipd.server.registration import Pins
+from sipd.server.pins import Pins, drop_dead
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.transaction import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from sipd.hop import Hop
+    from sipd.hop import Flow, Hop
     from sipd.net import Network
     from sipd.net.tls import Tls
     from sipd.server.certificates import Certificates
@@ -263,8 +263,15 @@ def furnish(
     house.explain.resize(settings.traces)
     dispatch = Dispatch(house)
     network.receive = dispatch.receive
-    network.on_failed = dispatch.flow_failed
-    cache.watch(Pins(network).heed)
+    pins = Pins(network)
+    cache.watch(pins.heed)
+
+    def flow_failed(flow: Flow) -> None:
+        dispatch.flow_failed(flow)
+        pins.lost(house, flow)
+
+    network.on_failed = flow_failed
+    pins.heed([PutBinding(binding) for binding in cache.every_binding() if binding.received])
     limit_rate(house.admission.rate, cache)
     return house
 
@@ -290,6 +297,7 @@ async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STA
         await nursery.start(house.writer.run)
         await nursery.start(house.tables.watch_outside)
         nursery.start_soon(sweep, house)
+        drop_dead(house, house.tables.every_binding())
         async with trio.open_nursery() as calls:  # the task of every call, each guarded
 
             def start_task(task: Callable[[], Awaitable[None]]) -> None:

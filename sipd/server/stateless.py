@@ -157,6 +157,7 @@ class Stateless:
             house.tables.settings.record_route,
             house.seal,
             inquiry.breadth if "Max-Breadth" in request.names else 0,
+            Way(inquiry.source, inquiry.near),
             to_peer=to_peer,
             asserted=assertion(inquiry.identity, house.tables) if to_peer else (),
         )

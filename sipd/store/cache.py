@@ -8,7 +8,7 @@ loads all rows aside and swaps them in one turn.
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -35,7 +35,7 @@ from sipd.store.programs import Programs
 from sipd.store.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sipd.cpl import Program
     from sipd.rows import Binding, Change, Peer, Script, ScriptKind, User
@@ -99,6 +99,10 @@ class Cache:
     def bindings(self, aor: str) -> tuple[Binding, ...]:
         """The committed bindings; expired ones stay until the sweep."""
         return self._image.bindings.get(aor, ())
+
+    def every_binding(self) -> Iterator[Binding]:
+        """All committed bindings, of all users."""
+        return chain.from_iterable(self._image.bindings.values())
 
     def settled_bindings(self, aor: str) -> tuple[Binding, ...]:
         """The same; raises Missing("settled", aor) while a change of theirs is queued."""

@@ -1,0 +1,124 @@
+"""The flows that live bindings came over: they may idle, and what a lost one bound is removed (RFC 5626 §6, §7)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sipd.core.location import target_of
+from sipd.core.tables import Missing
+from sipd.errors import ServiceUnavailable
+from sipd.hop import RELIABLE, Hop, Way
+from sipd.rows import DropBinding, PutBinding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sipd.hop import Flow, Target
+    from sipd.net import Network
+    from sipd.rows import Binding, Change
+    from sipd.server.house import House
+
+Key = tuple[str, str, str]
+"""What tells a binding from all others: address-of-record, URI and key."""
+
+AGAIN: Final = 1.0
+"""Seconds until a binding that is just being changed is looked at again."""
+
+
+class Pins:
+    """Which bindings each flow has. Of datagrams only those that are bound to it: their phones have no other way."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._hops: dict[Key, Hop] = {}  # the far end of each binding's flow
+        self._bindings: dict[Hop, set[Key]] = {}  # the other way round
+
+    def heed(self, changes: Sequence[Change]) -> None:
+        """Told by the cache of every change that is committed."""
+        for change in changes:
+            if isinstance(change, PutBinding):
+                self._put(change.binding)
+            elif isinstance(change, DropBinding) and self._hops:
+                self._unpin((change.aor, change.uri, change.key))
+
+    def lost(self, house: House, flow: Flow) -> None:
+        """A flow has failed: what is bound to it is removed at once; a phone with another way keeps its binding."""
+        for key in tuple(self._bindings.get(flow.remote, ())):
+            drop(house, key, partial(_lives_on, Way(flow.remote, flow.near)))
+
+    def _put(self, binding: Binding) -> None:
+        key = (binding.aor, binding.uri, binding.key)
+        hop = Way.from_text(binding.received).remote if binding.received else None
+        if self._hops.get(key) != hop:
+            self._unpin(key)
+        if hop is not None and (hop.transport in RELIABLE or target_of(binding).bound):
+            self._hops[key] = hop
+            self._bindings.setdefault(hop, set()).add(key)
+            self._network.pin(hop)
+
+    def _unpin(self, key: Key) -> None:
+        hop = self._hops.pop(key, None)
+        if hop is None:
+            return
+        sharing = self._bindings[hop]
+        sharing.discard(key)
+        if not sharing:  # another user's binding may be on the same connection
+            del self._bindings[hop]
+            self._network.pin(hop, False)
+
+
+def _lives_on(way: Way, binding: Binding) -> bool:
+    """Whether nothing but this flow leads to that binding's phone."""
+    if not binding.received or not target_of(binding).bound:
+        return False
+    its = Way.from_text(binding.received)
+    return its.remote[:3] == way.remote[:3] and its.near in (None, way.near)
+
+
+def drop(house: House, key: Key, fits: Callable[[Binding], bool]) -> None:
+    """Remove that binding if it still is one that `fits`; looked at again when it is just being changed."""
+    aor, uri, name = key
+    try:
+        bindings = house.tables.settled_bindings(aor)
+    except Missing:
+        house.transactions.deadlines.call_at(house.now() + AGAIN, partial(drop, house, key, fits))
+        return
+    if any(binding.uri == uri and binding.key == name and fits(binding) for binding in bindings):
+        _submit(house, aor, [DropBinding(aor, uri, name)])
+
+
+def flow_failed(house: House, target: Target) -> None:
+    """The hop that knows the flow says that it is gone, or we do: remove the binding it was of (RFC 5626 §7)."""
+    if target.owner:
+        drop(house, (target.owner, target.uri.text, target.key), partial(_leads_to, target))
+
+
+def _leads_to(target: Target, binding: Binding) -> bool:
+    its = target_of(binding)
+    return (its.received, its.path) == (target.received, target.path)
+
+
+def drop_dead(house: House, bindings: Iterable[Binding]) -> None:
+    """At a start: take in the bindings there are, less those bound to a connection of our own, which is gone."""
+    ours = set(house.network.listening)
+    dead: defaultdict[str, list[DropBinding]] = defaultdict(list)
+    for binding in bindings:
+        if binding.received and target_of(binding).bound:
+            remote, near = Way.from_text(binding.received)
+            if remote.transport in RELIABLE and near in ours:
+                dead[binding.aor].append(DropBinding(binding.aor, binding.uri, binding.key))
+    for aor, changes in dead.items():
+        _submit(house, aor, changes)
+
+
+def _submit(house: House, aor: str, changes: Sequence[Change]) -> None:
+    try:
+        house.writer.submit(changes, aor, _whatever)
+    except ServiceUnavailable:
+        house.log.event("binding_kept", aor=aor, text="its flow is gone, and the database is busy")
+
+
+def _whatever(fault: Exception | None) -> None:
+    """A binding that could not be removed is found dead again when it is used."""
