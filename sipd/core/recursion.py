@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.core.features import features_of
+from sipd.core.preferences import WISHES, preferences_of, preferred
 from sipd.core.rights import may_call_out
 from sipd.core.routes import local_domain
 from sipd.core.sips import may_follow
 from sipd.core.tables import Missing
 from sipd.errors import BadSyntax
 from sipd.hop import Target
-from sipd.message import Draft, Response, q_from_text
+from sipd.message import Draft, Response, q_from_text, write_params
 from sipd.message.uri import host_key
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
-    from sipd.message import Address, Uri
+    from sipd.message import Address, Request, Uri
 
 FOLLOWED: Final = frozenset({300, 301, 302})
 """Responses whose contacts are other places for the same request; 305 and 380 mean something else (§21.3)."""
@@ -66,7 +68,7 @@ def to_follow(
         return Found((), response)
     pays = _pays(tables, moved)
     deep = tried.get(uri_key(moved.uri), 0) + 1
-    targets: list[Target] = []
+    targets: list[tuple[Target, str]] = []
     left: list[Address] = []
     for contact in contacts:
         uri = contact.uri
@@ -82,9 +84,27 @@ def to_follow(
             left.append(contact)
             continue
         tried[key] = deep
-        targets.append(Target(uri, _q(contact), owner=moved.owner if local else None))
-    targets.sort(key=lambda target: -target.q)
-    return Found(tuple(targets), _with_contacts(response, left) if left else None)
+        targets.append((Target(uri, _q(contact), owner=moved.owner if local else None), write_params(contact.params)))
+    kept = _as_wanted(inquiry.request, moved, targets)
+    kept.sort(key=lambda target: -target.q)
+    return Found(tuple(kept), _with_contacts(response, left) if left else None)
+
+
+def _as_wanted(request: Request, moved: Target, found: list[tuple[Target, str]]) -> list[Target]:
+    """Those of the contacts that the caller wants, by the features their parameters say (RFC 3841 §7.2.4).
+
+    Only where the request was for a user of ours; a wish that can't be read
+    is none here: a script, which asks nobody's wishes, let the request pass.
+    """
+    targets = [target for target, _ in found]
+    if moved.owner is None or WISHES.isdisjoint(request.names):
+        return targets
+    try:
+        preferences = preferences_of(request)
+    except BadSyntax:
+        return targets
+    judged = preferred(preferences, [(target, features_of(params)) for target, params in found])
+    return [target._replace(qa=qa) for target, qa in judged]
 
 
 def _can_be_tried(inquiry: Inquiry, uri: Uri) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sipd.core.decision import Proxy
     from sipd.core.inquiry import Inquiry
+    from sipd.core.preferences import Order
     from sipd.core.response_context import Action
     from sipd.hop import Target
     from sipd.message import Response
@@ -54,6 +55,7 @@ class Fork:
         "_groups",
         "_inquiry",
         "_live",
+        "_order",
         "_parent",
         "_recurse",
         "_stagger",
@@ -87,6 +89,7 @@ class Fork:
         self._filling = False
         self._timer: Handle | None = None
         self._cancelled = False
+        self._order: Order = ""  # how the caller wants them tried
         self._cancels = True  # False: the others ring on when one has answered (RFC 3841 §9.1)
         self.final: Response | None = None
 
@@ -100,7 +103,7 @@ class Fork:
         stagger = None if asked.order == "sequential" else settings.stagger
         recurse = follows_3xx(call.house, decision)
         made = cls(call, parent, inquiry, groups(decision.targets, order=asked.order), stagger, recurse=recurse)
-        made._cancels = asked.cancel
+        made._order, made._cancels = asked.order, asked.cancel
         return made
 
     @property
@@ -206,7 +209,7 @@ class Fork:
         if found.targets:
             call.trace.append(Step("fork", f"{response.status}", "follows its contacts"))
             call.followed += len(found.targets)
-            first, *others = groups(found.targets)
+            first, *others = groups(found.targets, order=self._order)
             self._groups.extend(others[::-1])
             self._waiting = (*self._waiting, *first)
             context.expect_more = True

@@ -114,3 +114,23 @@ async def test_recurse_follows_a_redirect_and_no_recurse_passes_it_on(world, aut
     alice.send(alice.request("INVITE", BOB, headers=asks(f"Request-Disposition: {directive}")))
     await alice.status(200 if rings else 302)
     assert bool(elsewhere.requests("INVITE")) is rings
+
+
+async def test_where_a_3xx_points_is_judged_by_the_same_wishes(world, autojump_clock):
+    """RFC 3841 §7.2.4: who recurses applies the preferences to the contacts of the redirection again."""
+    world.settings(recurse=True)
+    alice, desk = world.phone("alice"), world.phone("desk", "")
+    fax, plain, seen = world.phone("fax", "answers"), world.phone("plain"), world.phone("seen")
+    world.bind(AOR, desk)
+    wish = asks("Accept-Contact: *;audio;require, *;video", "Request-Disposition: sequential")
+    alice.send(alice.request("INVITE", BOB, headers=wish))
+    await desk.until(lambda: bool(desk.requests("INVITE")))
+    contacts = (f'<{fax.uri}>;audio="FALSE"', f"<{plain.uri}>;audio", f"<{seen.uri}>;audio;video")
+    desk.reply(*desk._invite, 302, tuple(("Contact", contact) for contact in contacts))
+    await seen.until(lambda: bool(seen.requests("INVITE")))
+    assert not plain.requests("INVITE"), "one after the other, the preferred first"
+    seen.act("486")
+    await plain.until(lambda: bool(plain.requests("INVITE")))
+    plain.act("486")
+    await alice.status(486)
+    assert not fax.requests("INVITE")
