@@ -79,32 +79,36 @@ class Resolver:
         ours = {hop.transport for hop in self._listening()}
         return tuple(transport for transport in PREFERRED if transport in ours)
 
-    def now(self, uri: Uri) -> list[Hop] | None:
-        """The Hops of `uri` in the order to try, without waiting; None when `find` has to be awaited."""
+    def now(self, uri: Uri, steady: str = "") -> list[Hop] | None:
+        """The Hops of `uri` in the order to try, without waiting; None when `find` has to be awaited.
+
+        Where servers share the load by chance, `steady` decides: the same text, the same order (RFC 3263 §4.4).
+        """
         if not uri.is_sip:
             return None
         hop = numeric_hop(uri)
         if hop is not None:
             return [hop]
         found = self._lookups.known(sought(uri))
-        return None if found is None else self._in_order(found) or None
+        return None if found is None else self._in_order(found, steady) or None
 
-    async def find(self, uri: Uri) -> list[Hop]:
+    async def find(self, uri: Uri, steady: str = "") -> list[Hop]:
         """The Hops of `uri` in the order to try. Raises Unreachable (503) when there are none (RFC 3263 §4.3)."""
-        hops = self.now(uri)
+        hops = self.now(uri, steady)
         if hops is None:
             place = sought(uri)
             if not uri.is_sip or ENDS_IN_NUMBER.fullmatch(place.host):
                 raise Unreachable("Not an Address")
             if uri.transport in WEB or place.host.endswith(".invalid"):
                 raise Unreachable("No Connection Open")  # a browser: by its own connection or not at all (RFC 7118 §5)
-            hops = self._in_order(await self._lookups.get(place))
+            hops = self._in_order(await self._lookups.get(place), steady)
         if not hops:
             raise Unreachable("Next Hop Not Found")
         return hops
 
-    def _in_order(self, found: Found) -> list[Hop]:
-        hops = [hop for service in in_order(found.services, self._chance) for hop in service.hops]
+    def _in_order(self, found: Found, steady: str) -> list[Hop]:
+        chance = random.Random(steady) if steady else self._chance
+        hops = [hop for service in in_order(found.services, chance) for hop in service.hops]
         return self.dead.last(list(dict.fromkeys(hops)))[:MAX_HOPS]
 
     async def listed(self, number: str, domain: str) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ class Stateless:
         routes = request.routes
         way = parse_route(target.path[0]).uri if target.path else routes[0].uri if routes else target.uri
         try:
-            hops = house.resolver.now(way)
+            hops = house.resolver.now(way, self._steady(request))
             if hops:
                 self._send(inquiry, flow, target, house.network.to(hops[0], flow))
                 return
@@ -126,11 +126,15 @@ class Stateless:
 
     # --- inside ------------------------------------------------------------------------------
 
+    def _steady(self, request: Request) -> str:
+        """What makes all of a transaction, its repetitions, CANCEL and ACK, go to one server (RFC 3263 §4.4)."""
+        return unique_part(request, self._house.seal) if self.on else ""
+
     async def _find_and_send(self, inquiry: Inquiry, flow: Flow, target: Target, way: Uri) -> None:
         """A request whose way takes a look at DNS: the task of one request, which bounds it."""
         house = self._house
         try:
-            hops = await house.resolver.find(way)
+            hops = await house.resolver.find(way, self._steady(inquiry.request))
             self._send(inquiry, flow, target, house.network.to(hops[0], flow))
         except SipError:
             self._failed(inquiry, flow, 500)

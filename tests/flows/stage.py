@@ -39,7 +39,7 @@ class Names(Resolver):
         super().__init__()
         self._stage = stage
 
-    def now(self, uri: Uri) -> list[Hop]:
+    def now(self, uri: Uri, steady: str = "") -> list[Hop]:
         """As RFC 3263 §4 has it, without its questions; at once, so that a fork's order is always the same."""
         host = self._stage.serves.get(uri.host, uri.host)
         address = self._stage.addresses.get(host)

@@ -390,3 +390,14 @@ async def test_hops_that_failed_come_last_for_a_while(resolver, server, clock):
     clock.now += 31
     resolver.dead.failed(two)
     assert resolver.now(uri("sip:a@host.test:5060")) == [one, two]
+
+
+async def test_a_steady_order_is_one_for_one_word_and_shares_the_load_over_all(resolver, server):
+    """RFC 3263 §4.4, for a stateless proxy: weights count over its transactions, not within one."""
+    server.records = {("_sip._udp.many.test", "SRV"): [f"0 10 5060 h{at}.test." for at in range(4)]}
+    server.records |= {(f"h{at}.test", "A"): [f"192.0.2.{at}"] for at in range(4)}
+    many = uri("sip:a@many.test")
+    orders = {word: await resolver.find(many, word) for word in map(str, range(40))}
+    for word, hops in orders.items():
+        assert resolver.now(many, word) == hops
+    assert {hops[0] for hops in orders.values()} == {Hop("UDP", f"192.0.2.{at}", 5060) for at in range(4)}

@@ -31,7 +31,7 @@ class FixedResolver(Resolver):
 
     found: dict[str, Hop | list[Hop]]
 
-    async def find(self, uri: Uri) -> list[Hop]:
+    async def find(self, uri: Uri, steady: str = "") -> list[Hop]:
         await trio.sleep(0.1)
         if uri.host in self.found:
             found = self.found[uri.host]

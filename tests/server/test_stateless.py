@@ -223,6 +223,33 @@ async def test_a_way_by_name_is_looked_up(world, autojump_clock):
     assert nothing_kept(world)
 
 
+async def test_all_of_a_transaction_chooses_among_servers_alike(world, autojump_clock, monkeypatch):
+    """RFC 3263 §4.4: by one word for the copies, CANCEL and ACK, by another for another request."""
+    alice, far = world.phone("alice"), world.phone("far", "486")
+    words = []
+
+    def now(uri, steady=""):
+        words.append(steady)
+        return [far.hop]
+
+    monkeypatch.setattr(world.resolver, "now", now)
+    invite = alice.request("INVITE", "sip:x@far.example", branch="z9hG4bKone")
+    for _ in range(2):
+        alice.send(invite)
+    refused = await alice.status(486)
+    for method in ("CANCEL", "ACK"):
+        request = alice.request(method, "sip:x@far.example", call_id=invite.call_id, branch="z9hG4bKone",
+                                to_tag=refused.to_tag or "" if method == "ACK" else "")  # fmt: skip
+        alice.send(request)
+    await far.until(lambda: len(far.requests("ACK")) == 1)
+    assert len(far.requests("INVITE")) == 2
+    assert len(words) == 4
+    assert len(set(words)) == 1
+    alice.send(alice.request("INVITE", "sip:x@far.example"))
+    await far.until(lambda: len(far.requests("INVITE")) == 3)
+    assert len(set(words)) == 2
+
+
 async def test_a_spiral_is_legal_and_a_loop_is_482(world, autojump_clock):
     from tests.server.test_breadth import Bouncer
 
