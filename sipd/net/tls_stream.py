@@ -7,17 +7,15 @@ waited for. So a message is encrypted and sent in the turn it is given.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from sipd.net.base import StreamFault
 from sipd.net.tls_words import words_of
-
-if TYPE_CHECKING:
-    import socket
 
 RAW_SIZE: Final = 16384
 """Bytes taken from the socket at once."""
@@ -40,6 +38,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self, raw: socket.socket, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
     ) -> None:
         raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # messages are whole when they are sent
         self._raw = raw
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(
@@ -64,6 +63,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise
             else:
                 await self._flush()
+                # A client that waits for small pieces to be acknowledged (Nagle) need not wait for the first one.
+                self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 return
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -125,7 +126,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._say_goodbye()
         try:
             await self._flush()
-            self._raw.shutdown(1)
+            self._raw.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
 
