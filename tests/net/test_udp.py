@@ -45,6 +45,20 @@ async def test_what_comes_in_goes_back_by_its_flow(nursery, host):
     nursery.cancel_scope.cancel()
 
 
+async def test_the_greatest_datagram_is_taken_whole(nursery):
+    """65,535 bytes with the heads of IP and UDP (RFC 3261 §18.1.1)."""
+    heard = Heard(echo)
+    listener = bound("127.0.0.1", heard)
+    await nursery.start(listener.run)
+    greatest = message(body=b"x" * 65000)
+    greatest += b"y" * (65507 - len(greatest))
+    with closing(phone(listener)) as ours:
+        ours.send(greatest)
+        await heard.count(1)
+        assert await trio.socket.from_stdlib_socket(ours).recv(70000) == greatest
+    nursery.cancel_scope.cancel()
+
+
 class Steps(trio.abc.Instrument):
     """How many messages each step of any task has taken."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
+from sipd.errors import SetupError
 from sipd.message import response_to
+from sipd.rows import Settings
+from sipd.store.options import settings_from_texts
 from tests.server.phones import DOMAIN, SERVER, open_world
 
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
@@ -229,6 +232,31 @@ async def test_a_spiral_is_record_routed_each_time_and_reaches_its_end(world, au
     await carol.until(lambda: bool(carol.requests("ACK")))
 
 
+async def test_a_phone_behind_a_path_is_reached_through_it(world, autojump_clock):
+    alice, edge = world.phone("alice"), world.phone("edge", "answers")
+    world.bind(f"bob@{DOMAIN}", type("Inside", (), {"uri": "sip:bob@192.168.7.7"}), path=(f"<sip:{edge.hop.host};lr>",))
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(200)
+    [got] = edge.requests("INVITE")
+    assert (got.request_uri, got.values("Route")) == ("sip:bob@192.168.7.7", [f"<sip:{edge.hop.host};lr>"])
+
+
+async def test_a_strict_next_hop_is_sent_to_by_the_new_request_uri(world, autojump_clock):
+    alice, strict = world.phone("alice"), world.phone("strict", "answers")
+    routes = (("Route", f"<sip:{strict.hop.host}>"), ("Route", "<sip:next.example;lr>"))
+    alice.send(alice.request("INVITE", "sip:joe@far.example", headers=routes))
+    await alice.status(200)
+    [got] = strict.requests("INVITE")
+    assert got.request_uri == f"sip:{strict.hop.host}"
+    assert got.values("Route") == ["<sip:next.example;lr>", "<sip:joe@far.example>"]
+
+
+def test_timer_c_is_never_three_minutes_or_less():
+    assert Settings().timer_c > 180
+    with pytest.raises(SetupError):
+        settings_from_texts(["timer_c=180"])
+
+
 # --- §16.7: responses --------------------------------------------------------------------------------------
 
 
@@ -246,6 +274,14 @@ async def test_the_response_is_passed_on_as_it_came_but_for_our_via(world, autoj
     at = sent.names.index("Via")
     assert got.lines == sent.lines[:at] + sent.lines[at + 1 :]
     assert got.via.param("received") == alice.hop.host or got.via.host == alice.hop.host
+
+
+async def test_the_answer_has_the_received_that_we_added(world, autojump_clock):
+    alice, _ = pair(world)
+    odd = bytes(alice.request("INVITE", BOB)).replace(f"UDP {alice.hop.host}:5060".encode(), b"UDP phone.private", 1)
+    alice.listener.flow_to(SERVER.host, SERVER.port).send(odd)
+    answered = await alice.status(200)
+    assert (answered.via.host, answered.via.received) == ("phone.private", alice.hop.host)
 
 
 @pytest.mark.parametrize("status", [486, 603, 302, 500])
