@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sipd.core.decision import Proxy, Relay, Respond
 from sipd.core.gruu import contacts_of_instance, is_gruu
 from sipd.core.outbound import one_of_each_instance
-from sipd.core.preferences import BEST, NO_WISHES, disposition_of, wanted
+from sipd.core.preferences import ASKED, BEST, NO_WISHES, disposition_of, wanted
 from sipd.errors import BadSyntax, SipError, TemporarilyUnavailable
 from sipd.hop import WEB, Target, Way
 from sipd.message import parse_uri, q_from_text, q_to_text
@@ -137,13 +137,14 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
     if not live:
         inquiry.trace.append(Step("locate", callee, "no binding"))
         raise TemporarilyUnavailable
-    targets = _targets(wanted(request, live))
+    asked = not ASKED.isdisjoint(request.names)
+    targets = _targets(wanted(request, live) if asked or len(live) > 1 else [(live[0], BEST)])
     if not targets:
         inquiry.trace.append(Step("locate", callee, "none as wanted"))
         raise TemporarilyUnavailable
     if request.method == "ACK":
         return Relay(targets[0])
-    disposition = disposition_of(request) if "Request-Disposition" in request.names else NO_WISHES
+    disposition = disposition_of(request) if asked else NO_WISHES
     rung = [target for target in targets if target.action == "proxy"]
     if not rung or ((tables.settings.mode == "redirect" or disposition.redirect) and not is_gruu(inquiry.uri)):
         inquiry.trace.append(Step("locate", callee, "redirect"))

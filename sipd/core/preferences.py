@@ -23,6 +23,9 @@ MOST_RULES: Final = 20
 """Values of Accept-Contact and Reject-Contact that a request may have (RFC 3841 §11)."""
 
 WISHES: Final = frozenset({"Accept-Contact", "Reject-Contact"})
+ASKED: Final = WISHES | {"Request-Disposition"}
+"""Header fields in which a caller asks for something: `ASKED.isdisjoint(names)` is the cheap question."""
+
 BEST: Final = 1000
 
 Candidate = TypeVar("Candidate")
