@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.privacy import can_be_given
-from sipd.core.routes import means_server
+from sipd.core.routes import means_server, registers_elsewhere
 from sipd.errors import (
     BadExtension,
     BadSyntax,
@@ -69,7 +69,9 @@ def check_scheme(inquiry: Inquiry, tables: Tables) -> None:
 def check_max_forwards(inquiry: Inquiry, tables: Tables) -> None:
     """483 when it may go no further and isn't for us (T40); none at all counts as 70."""
     request = inquiry.request
-    if request.max_forwards == 0 and request.method != "REGISTER" and not is_options_to_us(inquiry, tables):
+    if request.max_forwards != 0 or is_options_to_us(inquiry, tables):
+        return
+    if request.method != "REGISTER" or registers_elsewhere(inquiry, tables):
         raise TooManyHops
 
 
@@ -134,11 +136,13 @@ def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def check_own(inquiry: Inquiry, tables: Tables) -> None:
-    """For requests that we answer ourselves: a domain of ours for REGISTER (else 403), Require (§8.2.2.3, §10.3)."""
+    """For requests that we answer ourselves: a domain, not a number, for REGISTER (else 403), Require (§8.2.2.3)."""
     request = inquiry.request
     if request.method == "REGISTER":
-        if not inquiry.uri.is_sip or tables.domain(inquiry.uri.host) is None:
+        if not inquiry.uri.is_sip:
             raise Forbidden("Not a domain of this server")
+        if registers_elsewhere(inquiry, tables):
+            return
     elif request.method != "OPTIONS" or "Require" not in request.names or not is_options_to_us(inquiry, tables):
         return
     if "Require" in request.names:

@@ -15,7 +15,7 @@ from sipd import digest
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Respond
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import is_anonymous, user_asserted
-from sipd.core.routes import address_of_record, joined, names_us
+from sipd.core.routes import address_of_record, joined, names_us, registers_elsewhere
 from sipd.errors import BadSyntax, Forbidden
 from sipd.message import parse_auth, parse_uri
 from sipd.trace import Step
@@ -52,7 +52,7 @@ NONE_GIVEN: Final = Verdict()
 def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     """A challenge, or None with `inquiry.identity` filled in. Raises Forbidden for a From of somebody else.
 
-    A peer's word is enough, save for REGISTER, which wants the user's own
+    A peer's word is enough, save for REGISTER to us, which wants the user's own
     proof; ACK and CANCEL can't be challenged (§22.1); a request in a dialog of
     ours has our seal; with the server's authentication off, From is taken at its word.
     """
@@ -60,7 +60,8 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     method = request.method
     if inquiry.in_dialog:
         return None
-    if inquiry.peer is not None and method != "REGISTER":
+    registers = method == "REGISTER" and not registers_elsewhere(inquiry, tables)
+    if inquiry.peer is not None and not registers:
         inquiry.identity = Identity(user_asserted(inquiry, tables), "peer")
         inquiry.trace.append(Step("identify", inquiry.peer.name, "peer"))
         if inquiry.identity.user:
@@ -79,7 +80,7 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     if verdict.user:
         _accept(inquiry, verdict.user, sender, uri)
         return None
-    if method == "REGISTER":
+    if registers:
         return _challenge(inquiry, tables, sender or address_of_record(request.to.uri, tables), verdict)
     if not sender:
         return None  # a stranger: whom he may call is asked by `may_relay`
@@ -140,7 +141,7 @@ def _challenge(inquiry: Inquiry, tables: Tables, aor: str, verdict: Verdict) -> 
     """401 for REGISTER, 407 for all else, one challenge per algorithm (RFC 8760 §2.3); the same for any name (T67)."""
     realm = _realm(tables, aor) if aor else _realm_of_anybody(inquiry, tables)
     user = tables.user(aor) if aor else None
-    if inquiry.request.method == "REGISTER":
+    if inquiry.request.method == "REGISTER" and not registers_elsewhere(inquiry, tables):
         status, name = 401, "WWW-Authenticate"
     else:
         status, name = 407, "Proxy-Authenticate"
@@ -203,7 +204,8 @@ def _nonce_is_good(nonce: str, realm: str, algorithm: str, context: Context, wal
 def credentials_of(inquiry: Inquiry, tables: Tables, sender: str) -> Verdict:
     """What the credentials for a realm of ours prove, whatever From says. Raises BadSyntax for unreadable ones."""
     request = inquiry.request
-    name = "Authorization" if request.method == "REGISTER" else "Proxy-Authorization"
+    registers = request.method == "REGISTER" and not registers_elsewhere(inquiry, tables)
+    name = "Authorization" if registers else "Proxy-Authorization"
     if name not in request.names:
         return NONE_GIVEN
     verdict = NONE_GIVEN

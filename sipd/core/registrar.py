@@ -14,6 +14,7 @@ from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
 from sipd.core.gruu import check_contact, epoch, is_gruu, latest_of, parameters
 from sipd.core.outbound import flow_key, instance_key, rules, short_key, supports
+from sipd.core.routes import registers_elsewhere
 from sipd.core.sips import check_contact as check_sips
 from sipd.core.ways import is_direct, only_by_flow
 from sipd.errors import BadExtension, BadSyntax, Forbidden, IntervalTooBrief
@@ -47,9 +48,9 @@ class Bindings(NamedTuple):
 
 
 def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
-    """The answer to a REGISTER that ADMIT let through, with the changes it asks for; None for other methods."""
+    """The answer to a REGISTER that ADMIT let through, with the changes it asks for; None for what is not for us."""
     request = inquiry.request
-    if request.method != "REGISTER":
+    if request.method != "REGISTER" or registers_elsewhere(inquiry, tables):
         return None
     aor = inquiry.callee
     if "Path" in request.names:

@@ -10,7 +10,7 @@ from sipd.core.gruu import callee_of
 from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
-from sipd.core.routes import address_of_record, local_domain, names_us
+from sipd.core.routes import address_of_record, local_domain, names_us, registers_elsewhere
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
 from sipd.hop import Target
@@ -73,7 +73,7 @@ def may_register(inquiry: Inquiry, tables: Tables) -> None:
     403 for a stranger (T13, T16). Fills in `callee`.
     """
     request = inquiry.request
-    if request.method != "REGISTER":
+    if request.method != "REGISTER" or registers_elsewhere(inquiry, tables):
         return
     to = request.to.uri
     if not to.is_sip or not to.user:
@@ -104,7 +104,7 @@ def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
     `callee` for a URI of ours.
     """
     request = inquiry.request
-    if request.method == "REGISTER":
+    if request.method == "REGISTER" and not registers_elsewhere(inquiry, tables):
         return None
     places, uri = inquiry.context.places, inquiry.uri
     domain = local_domain(uri, tables, places)

@@ -99,6 +99,11 @@ def means_server(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
     return not uri.user and uri.is_sip and names_us(uri.host, uri.port, tables, places)
 
 
+def registers_elsewhere(inquiry: Inquiry, tables: Tables) -> bool:
+    """Whether it is a REGISTER for a registrar other than this one, to be passed on like any request (§16.3)."""
+    return inquiry.request.method == "REGISTER" and tables.domain(inquiry.uri.host) is None
+
+
 def record_route_value(
     request: Request, sent_by: str, transport: str, seal: Seal, token: str = "", *, secure: bool = False
 ) -> str:

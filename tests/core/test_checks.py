@@ -7,7 +7,7 @@ import pytest
 from sipd.core.checks import CHECKS, check_loop, loop_mark
 from sipd.core.decision import Proxy, Respond
 from sipd.errors import BadExtension, LoopDetected, SipError
-from sipd.message import Draft, parse
+from sipd.message import Draft, Request, parse
 from sipd.rows import Binding
 from tests.core.tables import BOB, SEAL, WALL, House, register, request
 
@@ -135,12 +135,24 @@ def test_420_names_what_is_unknown():
     assert caught.value.headers == (("Unsupported", "foo"), ("Unsupported", "bar"))
 
 
-@pytest.mark.parametrize("uri", ["sip:elsewhere.example", "tel:+1", "sip:192.0.2.9"])
-def test_register_of_another_domain_is_403_before_any_challenge(uri):
+@pytest.mark.parametrize(
+    ("uri", "from_", "status"),
+    [
+        ("tel:+1", "<sip:alice@example.com>;tag=a", 403),
+        ("sip:elsewhere.example", "<sip:zoe@elsewhere.example>;tag=z", 403),  # nothing leaves for a stranger (T63)
+        ("sip:192.0.2.9", "<sip:zoe@elsewhere.example>;tag=z", 403),
+        ("sip:elsewhere.example", "<sip:alice@example.com>;tag=a", 407),  # as any request of a user of ours
+    ],
+)
+def test_register_of_another_domain_is_a_request_to_be_relayed(uri, from_, status):
     made = house()
     made.tables.set(auth="digest")
-    foreign = parse(bytes(register()).replace(b"REGISTER sip:example.com", f"REGISTER {uri}".encode()))
-    assert status_of(foreign, made) == 403
+    foreign = parse(bytes(register(from_=from_)).replace(b"REGISTER sip:example.com", f"REGISTER {uri}".encode()))
+    assert isinstance(foreign, Request)
+    assert status_of(foreign, made) == status
+    spent = parse(bytes(foreign).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"))
+    assert isinstance(spent, Request)
+    assert status_of(spent, made) == 483
 
 
 # -- loops -------------------------------------------------------------------------

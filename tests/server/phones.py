@@ -16,7 +16,7 @@ from sipd.server.startup import furnish, serve
 from sipd.store import Cache, MemoryStore, Writer, create, user_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sipd.message import Uri
     from sipd.server.house import House
@@ -242,6 +242,10 @@ class World:
         """Register without REGISTER."""
         self.put(PutBinding(Binding(aor=aor, uri=phone.uri, q=q, expires_at=WALL + 1e6, **more)))
 
+    def bind_again(self, bindings: Iterable[Binding]) -> None:
+        """Put these rows as they are."""
+        self.put(*map(PutBinding, bindings))
+
     def script(self, aor: str, text: str) -> None:
         self.put(PutScript(Script(aor, "cpl", text.encode(), "application/cpl+xml", WALL)))
 
@@ -254,16 +258,27 @@ class World:
         self.cache.apply(changes)
 
 
-async def open_world(nursery: trio.Nursery, *users: str, places: tuple[Hop, ...] = (), **settings) -> World:
-    """A server for example.com with these users, authentication off unless told; it listens at `places` too."""
-    network = MemoryNetwork()
+async def open_world(
+    nursery: trio.Nursery,
+    *users: str,
+    places: tuple[Hop, ...] = (),
+    at: Hop = SERVER,
+    domain: str = DOMAIN,
+    beside: World | None = None,
+    **settings,
+) -> World:
+    """A server for example.com with these users, authentication off unless told; it listens at `places` too.
+
+    `beside`: on the network of another one.
+    """
+    network = MemoryNetwork() if beside is None else beside.network
     store = MemoryStore()
     row = Settings(**{"auth": "none", **settings})
-    people = [PutUser(user_row(f"{name}@{DOMAIN}", DOMAIN, f"pw-{name}")) for name in users]
-    await create(store, [DOMAIN], settings=row, more=[*people, PutDomain("10.0.0.1", DOMAIN)])
+    people = [PutUser(user_row(f"{name}@{domain}", domain, f"pw-{name}")) for name in users]
+    await create(store, [domain], settings=row, more=[*people, PutDomain(at.host, domain)])
     cache = Cache(store)
     await cache.fill()
-    host = network.host(SERVER, SERVER._replace(transport="TCP"), *places)
+    host = network.host(at, at._replace(transport="TCP"), *places)
     start = trio.current_time()
     resolver = FixedResolver(clock=trio.current_time)
     resolver.found = {}
