@@ -45,6 +45,9 @@ MEANINGS: Final = {
 AT_START: Final = frozenset({"listen", "host_name", "root", "debug", "max_transactions", "traces"})
 """Settings that are read once; a change of all others is noticed while the server runs."""
 
+ON_RELOAD: Final = frozenset({"tls_certificate", "tls_key", "tls_ca", "tls_client"})
+"""Those that hold from the next SIGHUP, with the files as they are then."""
+
 _FIELD: Final = re.compile(r"    (\w+): [^#]*?(?:#\s*(.*))?")
 _CODE: Final = re.compile(r'    "(CPL-[A-Z-]+)": .*?(?:#\s*(.*))?')
 
@@ -126,7 +129,7 @@ def settings_page() -> str:
                 _type(hints[name]),
                 code(_shown(default)) or "empty",
                 _bounds(name),
-                "next start" if name in AT_START else "at once",
+                "next start" if name in AT_START else "SIGHUP" if name in ON_RELOAD else "at once",
                 says[name],
             )
         )
@@ -135,7 +138,8 @@ def settings_page() -> str:
         "`sipdctl server show` prints them, `sipdctl server set KEY=VALUE ...` changes them, and",
         "`sipd --set KEY=VALUE` overrides one for one run.",
         "",
-        "A change is noticed by the running server within a second, unless the table says *next start*.",
+        "A change is noticed by the running server within a second, unless the table says *next start*, or *SIGHUP*:",
+        "then when that signal comes, as by `systemctl reload sipd`.",
         "",
     ]
     heads = ("setting", "type", "default", "bounds", "holds from", "meaning")

@@ -18,7 +18,7 @@ def test_page_is_what_the_code_gives(path) -> None:
 def test_every_setting_has_a_meaning() -> None:
     assert [name for name, text in tables.meanings().items() if name != "name" and not text] == []
     assert set(tables.MEANINGS) <= set(Settings._fields)
-    assert set(tables.AT_START) <= set(Settings._fields)
+    assert set(tables.AT_START | tables.ON_RELOAD) <= set(Settings._fields)
 
 
 def test_every_code_is_listed_once_with_a_meaning() -> None:

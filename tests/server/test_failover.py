@@ -293,6 +293,20 @@ async def test_sips_goes_over_tls_and_no_other_way(secure, autojump_clock):
     assert got.via.transport == "TLS"
 
 
+async def test_where_tls_fails_nothing_goes_in_the_clear(secure, autojump_clock):
+    """T94: no other transport stands in for TLS."""
+    others = [
+        secure.phone(f"{transport}{port}", "answers", host="10.0.9.9", transport=transport, port=port)
+        for transport in ("UDP", "TCP")
+        for port in (5060, 5061)
+    ]
+    alice = secure.phone("alice")
+    secure.network.unreachable.add(Hop("TLS", "10.0.9.9", 5061))
+    alice.send(alice.request("INVITE", "sip:x@10.0.9.9;transport=tls"))
+    await alice.status(500)
+    assert not any(phone.seen for phone in others)
+
+
 async def test_a_sips_request_does_not_reach_a_sip_contact(secure, autojump_clock):
     alice, _ = sips_phone(secure, "alice")
     bob = secure.phone("bob", "answers")
