@@ -89,6 +89,18 @@ class Forbidden(SipError):
     default_status = 403
 
 
+class MethodNotAllowed(SipError):
+    """Known, and not for this address (§8.2.1); `headers` has the Allow."""
+
+    default_status = 405
+
+
+class MethodNotImplemented(SipError):
+    """No method that we know (§21.5.2)."""
+
+    default_status = 501
+
+
 class NotFound(SipError):
     """The user does not exist here (§21.4.5)."""
 

@@ -16,6 +16,7 @@ class Counters:
         "retransmitted",
         "scripts",
         "turned_away",
+        "unsent",
     )
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class Counters:
         self.retransmitted = 0  # requests that a transaction had seen before
         self.scripts = 0  # runs of a user's script
         self.turned_away = 0  # requests of sources that sent too many
+        self.unsent = 0  # responses whose way back was gone
         self.faults = 0  # exceptions stopped at the door
 
     def as_dict(self) -> dict[str, int]:

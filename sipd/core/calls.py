@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.checks import OWN_METHODS
 from sipd.core.decision import RunScript
 from sipd.core.gruu import callee_of
 from sipd.core.numbers import by_number
 from sipd.core.routes import local_domain, means_server, names_us
-from sipd.errors import LoopDetected, NotFound, TemporarilyUnavailable, TooManyHops
+from sipd.errors import (
+    LoopDetected,
+    MethodNotAllowed,
+    MethodNotImplemented,
+    NotFound,
+    TemporarilyUnavailable,
+    TooManyHops,
+)
+from sipd.message.values import METHODS
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -43,12 +52,16 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
     A number that no user has may be known elsewhere: then that is the decision.
 
     Raises 482 when the search comes through one user twice, 404 for the
-    server itself, a place that is no domain, and a number no gateway is known for.
+    server itself (405 or 501 for what it is never asked), a place that is no
+    domain, and a number no gateway is known for.
     """
     callee = inquiry.callee
     if not callee:
         uri, places = inquiry.uri, inquiry.context.places
-        if not uri.is_sip or means_server(uri, tables, places) or _is_ours(inquiry, tables):
+        server = means_server(uri, tables, places)
+        if server:
+            _check_method(inquiry.request.method)
+        if server or not uri.is_sip or _is_ours(inquiry, tables):
             decision = by_number(inquiry, tables)
             if decision is None:
                 inquiry.trace.append(Step("find_user", uri.text, "nobody"))
@@ -71,6 +84,15 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if settings.unknown_callee == "404" and (any(inquiry.identity) or settings.auth == "none"):
         raise NotFound
     raise TemporarilyUnavailable
+
+
+def _check_method(method: str) -> None:
+    """Whether it is a method that the server itself knows; ACK is never answered (§8.2.1, §21.5.2)."""
+    if method in OWN_METHODS:
+        return
+    if method in METHODS:
+        raise MethodNotAllowed(headers=(("Allow", ", ".join(OWN_METHODS)),))
+    raise MethodNotImplemented
 
 
 def _is_ours(inquiry: Inquiry, tables: Tables) -> bool:

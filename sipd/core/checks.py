@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 """Schemes a Request-URI may have (§16.3 step 2)."""
 
+OWN_METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER")
+"""The methods the server handles itself; any other is passed on as it is (§16.3 step 1)."""
+
 PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset({"pref"})
 """Option tags understood in Proxy-Require: caller preferences (RFC 3841 §5); `privacy` (RFC 3323 §4.3) if it can be."""
 

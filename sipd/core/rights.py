@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.checks import EXTENSIONS, is_options_to_us
+from sipd.core.checks import EXTENSIONS, OWN_METHODS, is_options_to_us
 from sipd.core.decision import Respond
 from sipd.core.gruu import callee_of
 from sipd.core.identity import demand
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from sipd.core.tables import Tables
     from sipd.message import Uri
 
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
-"""The methods the server handles itself; any other is passed on as it is (§16.3 step 1)."""
-
 _CAPABILITIES: Final = (
-    ("Allow", ALLOW),
+    ("Allow", ", ".join(OWN_METHODS)),
     ("Supported", ", ".join(sorted(EXTENSIONS))),
     *ACCEPT_HEADERS,
     ("Accept-Encoding", "identity"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sipd.core.privacy import ORDINARY, shown
@@ -59,6 +58,10 @@ def answer(house: House, server: ServerTransaction, response: Response) -> None:
 def _call_back(house: House, server: ServerTransaction, response: Response) -> None:
     """The connection that the request came by is gone: open one to where its Via says (§18.2.2, T31)."""
     hop = sender_hop(response.via)
-    if hop is not None:
-        with suppress(SipError):  # no way there: the response is lost, as §16.9 has it
+    try:
+        if hop is not None:
             server.flow = house.network.to(hop)
+            return
+    except SipError:
+        pass
+    house.counters.unsent += 1  # no way there: the response is lost, as §16.9 has it

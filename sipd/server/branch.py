@@ -233,15 +233,16 @@ class Branch:
         if self._call.request.method == "INVITE" and not self.cancelled and (status > 100 or self._timer is None):
             house = self._call.house
             now = house.now()
-            self._ringing_until = now + house.tables.settings.timer_c
+            if status > 100 or self._timer is None:  # a 100 says nothing new (§16.7 step 2)
+                self._ringing_until = now + house.tables.settings.timer_c
             if self._timer is None:
                 self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._guarded_c, now)
         if status > 100:
             self._parent.receive(self, returned_copy(response))
 
     def _read(self, response: Response) -> Response:
-        """A 503 speaks of that next hop, not of us: the caller hears 500 (§16.7 step 6)."""
-        if response.status == 503:
+        """A 503 speaks of that next hop, not of us: the caller hears 500, a fork weighs it first (§16.7 step 6)."""
+        if response.status == 503 and self._parent is self._call:
             return self._local(500, "Next Hop Unavailable")
         return returned_copy(response)
 

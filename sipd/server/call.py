@@ -15,7 +15,7 @@ from sipd.core.routes import local_domain
 from sipd.hop import Way
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch
-from sipd.server.door import report
+from sipd.server.door import guarded, report
 from sipd.server.fork import Fork, follows_3xx
 from sipd.server.late import LateAnswers
 from sipd.server.registration import commit
@@ -155,12 +155,12 @@ class Call:
 
     def _broke(self, fault: Exception) -> None:
         report("call", fault, self.house.counters, self.house.log)
-        self.fail()
+        guarded("call", self.fail, self.house.counters, self.house.log)
 
     # --- what the server transaction tells ---------------------------------------------------
 
     def acked(self, server: ServerTransaction, ack: Request) -> None:
-        """An ACK on the transaction's own branch after a 2xx: the caller speaks RFC 2543; dispatch passes it on."""
+        """An ACK on the transaction's own branch after a 2xx: not told, dispatch passes it on."""
 
     def ended(self, server: ServerTransaction) -> None:
         """The transaction is over; the call ends by its branches."""
@@ -178,7 +178,7 @@ class Call:
         if not self._answered:
             self.receive(None, local_response(self.house.seal, self.request, 500))
         for branch in tuple(self._branches):
-            branch.abandon()
+            guarded("branch", branch.abandon, self.house.counters, self.house.log)
         self._close()
 
     # --- upwards -----------------------------------------------------------------------------

@@ -11,15 +11,26 @@ from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.privacy import ORDINARY, believed
 from sipd.core.tables import Missing
-from sipd.errors import BadSyntax, Forbidden, NotFound, ServiceUnavailable, SipError, TemporarilyUnavailable
+from sipd.errors import (
+    BadSyntax,
+    Forbidden,
+    LoopDetected,
+    NotFound,
+    ServiceUnavailable,
+    SipError,
+    TemporarilyUnavailable,
+)
 from sipd.message import Request, Response, parse, response_to
+from sipd.net.addresses import numeric
 from sipd.server.answer import answer, local_response, refusal
 from sipd.server.call import Call
 from sipd.server.door import report
+from sipd.server.merged import Merged
 from sipd.server.registration import commit
 from sipd.server.stateless import Stateless
 from sipd.server.trying import Trying
 from sipd.trace import Step
+from sipd.transaction.machine import ACCEPTED
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
@@ -42,13 +53,14 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house", "_rate", "_stateless", "_trying")
+    __slots__ = ("_house", "_merged", "_rate", "_stateless", "_trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._rate = house.admission.rate
         self._stateless = Stateless(house)
         self._trying = Trying(house.transactions)
+        self._merged = Merged()
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message: a datagram, or what a stream's framing cut out."""
@@ -143,9 +155,11 @@ class Dispatch:
         came = flow
         stamp(request, flow.remote)  # first: without a branch cookie the whole Via tells a repetition (§17.2.3)
         known = transactions.server_for(request)
-        if known is not None:
+        if known is not None and not (known.state == ACCEPTED and request.method == "ACK"):
             if request.method != "ACK":
                 house.counters.retransmitted += 1
+                if known.flow.closed:  # its sender has come back by another connection
+                    known.flow = self._way_back(request, flow)
             transactions.receive_again(known, request)
             return
         flow = self._way_back(request, flow)
@@ -155,9 +169,18 @@ class Dispatch:
             self._decide(request, flow, came)
 
     def _way_back(self, request: Request, flow: Flow) -> Flow:
-        """Where responses go: the connection, or the packet's source; without rport the port of sent-by (T18)."""
+        """Where responses go: the connection, or the packet's source; without rport the port of sent-by (T18).
+
+        Where the setting says so a maddr in the Via comes first (§18.2.2); it must be an address.
+        """
         via = request.via
-        if flow.reliable or via.param("rport") is not None:
+        if flow.reliable:
+            return flow
+        if len(via.params) > 1 and self._house.tables.settings.honour_maddr:
+            host = numeric(via.param("maddr") or "")
+            if host is not None:
+                return self._house.network.to(flow.remote._replace(host=host, port=via.port or 5060), flow)
+        if via.param("rport") is not None:
             return flow
         port = via.port or 5060
         if port == flow.remote.port:
@@ -182,6 +205,8 @@ class Dispatch:
         stateless = house.tables.settings.mode == "stateless"
         decision: Decision | Missing
         try:
+            if request.method == "REGISTER" and self._merged.is_merged(request):
+                raise LoopDetected("Merged Request")
             inquiry = self._inquiry(request, came, trace, stateless)
             decision = decide(inquiry, house.tables)
         except Missing as missing:
@@ -195,6 +220,8 @@ class Dispatch:
         match decision:
             case Respond(challenge=True):
                 self._challenge(request, flow, decision, trace, wait)
+            case Respond() if request.method != "REGISTER" and self._merged.is_merged(request):
+                self._refuse(request, flow, LoopDetected("Merged Request"), trace)
             case Respond():
                 self._respond(request, flow, decision, trace)
             case Relay():

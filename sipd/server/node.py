@@ -43,7 +43,7 @@ class Parent(Protocol):
         """Provisionals and 2xx at once and as often as they come; one final otherwise."""
 
 
-class CallView(Protocol):
+class CallView(Parent, Protocol):
     """What the parts of a call see of the whole."""
 
     house: House
