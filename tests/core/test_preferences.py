@@ -19,7 +19,7 @@ from sipd.errors import BadSyntax, TemporarilyUnavailable
 from sipd.hop import Target
 from sipd.message import parse_uri
 from sipd.rows import Binding
-from tests.core.tables import BOB, WALL, House, request
+from tests.core.tables import ALICE, BOB, WALL, House, register, request
 
 
 def candidates(*contacts):
@@ -234,3 +234,26 @@ def test_the_order_of_a_group_is_what_the_caller_asked():
     assert groups(targets, order="parallel") == [targets]
     assert groups(targets, order="sequential") == [[target] for target in targets]
     assert groups((), order="parallel") == []
+
+
+def test_a_foreign_domain_is_none_of_our_business():
+    """RFC 3841 §7.2: what is asked of others is carried on as it came, well-formed or not."""
+    made = house("desk 1 ;audio")
+    sent = request("INVITE", "sip:x@192.0.2.99", "Accept-Contact: <nonsense", "Request-Disposition: redirect")
+    decision = made.decide(sent)
+    assert isinstance(decision, Proxy)
+    assert [target.uri.text for target in decision.targets] == ["sip:x@192.0.2.99"]
+
+
+def test_features_are_kept_given_back_and_matched():
+    """RFC 3840 §6: Require: pref is understood, the 200 lists what each contact said."""
+    features = ';audio;mobility="mobile";methods="INVITE,BYE";+sip.newparam;other=1'
+    made = House()
+    made.tables.set(auth="none")
+    answer = made.answer(register(f"Contact: <sip:alice@192.0.2.10>{features}", "Require: pref"))
+    assert answer.status == 200
+    assert answer.values("Contact")[0].endswith(features)
+    wishes = 'Accept-Contact: *;mobility="MOBILE";methods="BYE";+sip.newparam="TRUE";require;explicit'
+    assert rung(made.decide(request("INVITE", f"sip:{ALICE}", wishes))) == ["alice"]
+    with pytest.raises(TemporarilyUnavailable):
+        made.decide(request("INVITE", f"sip:{ALICE}", wishes.replace("MOBILE", "fixed"), cseq=2))
