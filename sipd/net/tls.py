@@ -48,6 +48,7 @@ class _Contexts(NamedTuple):
     server: ssl.SSLContext
     client: ssl.SSLContext
     expires: datetime.datetime  # the first end of a certificate of ours
+    names: tuple[str, ...]  # what our certificates prove
 
 
 class Tls:
@@ -65,6 +66,11 @@ class Tls:
     def expires(self) -> datetime.datetime:
         """When the first of our certificates is no longer valid."""
         return self._contexts.expires
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The domains and addresses that our certificates prove (RFC 5922 §7.1)."""
+        return self._contexts.names
 
     def load(self, files: TlsFiles) -> None:
         """Uses these from now on. Raises SetupError with the file and what is wrong with it: then nothing changed.
@@ -122,7 +128,9 @@ def _contexts(files: TlsFiles) -> _Contexts:
     _trust(client, files.authorities)
     if not files.is_self_made:
         _show(client, files.certificates[0])
-    return _Contexts(server, client, min(certificate.not_valid_after_utc for certificate in read))
+    expires = min(certificate.not_valid_after_utc for certificate in read)
+    names = tuple(dict.fromkeys(name for certificate in read for name in proven_names(certificate)))
+    return _Contexts(server, client, expires, names)
 
 
 def _server_context(files: TlsFiles, names_of_each: list[tuple[str, ...]]) -> ssl.SSLContext:

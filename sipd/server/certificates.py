@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
+from sipd.hop import SECURE
 from sipd.log import LOG
 from sipd.net import self_made
 from sipd.net.addresses import WILDCARDS, primary_address
+from sipd.net.names import plain_name
 from sipd.net.tls import Certificate, Tls, TlsFiles
 
 if TYPE_CHECKING:
@@ -47,12 +49,12 @@ class Certificates:
         self._place = place
         with self._files() as files:
             self.tls = Tls(files)
-        self._warn()
+        self._say_what_is_wrong()
 
     async def reload(self) -> None:
         """Loads what the settings name now. Raises SetupError when that can't be: then nothing changed (T100)."""
         await trio.to_thread.run_sync(self._load)  # reading the system's authorities takes 50 ms
-        self._warn()
+        self._say_what_is_wrong()
 
     async def renew(self) -> None:
         """Makes another certificate when ours has expired, and warns when one is about to; until cancelled."""
@@ -62,7 +64,7 @@ class Certificates:
                 if self.tls.files.is_self_made:
                     await self.reload()
                 else:
-                    self._warn()
+                    self._say_when_it_ends()
             except SetupError as fault:
                 LOG.event("certificate_not_renewed", text=fault)
 
@@ -91,7 +93,21 @@ class Certificates:
             )
         return TlsFiles((Certificate(path, path),), authorities_of(settings), settings.tls_client, is_self_made=True)
 
-    def _warn(self) -> None:
+    def _say_what_is_wrong(self) -> None:
+        self._say_when_it_ends()
+        for name in self._called():
+            if plain_name(name) not in self.tls.names:  # RFC 5922 §7.5
+                text = f"sipd calls itself {name}, which its certificate does not prove: set host_name to a name in it"
+                LOG.event("certificate_for_others", text=text)
+
+    def _called(self) -> list[str]:
+        """By what names others find us in what we send over TLS."""
+        if self._cache.settings.host_name:
+            return [self._cache.settings.host_name]
+        hosts = [hop.host for hop in self._hops if hop.transport in SECURE]
+        return [primary_address(WILDCARDS[host]) if host in WILDCARDS else host for host in dict.fromkeys(hosts)]
+
+    def _say_when_it_ends(self) -> None:
         left = self.tls.expires - datetime.datetime.now(datetime.UTC)
         if left < WARNED:
             LOG.event("certificate_expires", text=f"the certificate of this server expires on {self.tls.expires:%F}")

@@ -73,3 +73,28 @@ def encrypted(certificate: Certificate, password: bytes) -> Certificate:
         )
     )
     return certificate._replace(key=path)
+
+
+def for_purpose(directory: Path, purpose: x509.ObjectIdentifier, name: str) -> tuple[Certificate, Path]:
+    """A certificate that may be used for this alone, and the authority that signed it."""
+    authority = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    begins, ends = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2020, 2100))
+
+    def builder(subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public_key)
+        return made.serial_number(x509.random_serial_number()).not_valid_before(begins).not_valid_after(ends)
+
+    root = builder(issuer, authority.public_key()).add_extension(x509.BasicConstraints(True, None), critical=True)
+    leaf = (
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]), key.public_key())
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path, root_path = directory / f"{purpose.dotted_string}.pem", directory / f"{purpose.dotted_string}-root.pem"
+    path.write_bytes(private + leaf.sign(authority, hashes.SHA256()).public_bytes(pem))
+    root_path.write_bytes(root.sign(authority, hashes.SHA256()).public_bytes(pem))
+    return Certificate(path, path), root_path

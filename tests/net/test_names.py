@@ -25,6 +25,7 @@ DNS, URI = x509.DNSName, x509.UniformResourceIdentifier
         ([DNS("Proxy.Example.com"), DNS("example.org")], "", ("proxy.example.com", "example.org")),
         ([URI("sip:example.com"), DNS("proxy.example.com")], "", ("example.com",)),  # host names only without a URI
         ([URI("sip:alice@example.com"), DNS("example.org")], "", ("example.org",)),
+        ([DNS("xn--BCHER-kva.example")], "", ("xn--bcher-kva.example",)),  # as URIs have it, too: RFC 3261 §25.1
         ([DNS("*.example.com")], "", ("*.example.com",)),  # stays a name that no host has
         ([DNS("a.example")], "b.example", ("a.example",)),  # no common name beside alternative ones
         ([URI("https://example.com")], "b.example", ()),

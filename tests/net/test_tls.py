@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sipd.errors import SetupError
 from sipd.hop import Hop
 from sipd.net.flows import Flows
 from sipd.net.stream import Patience, StreamFlow
 from sipd.net.tls import Certificate, Tls, TlsFiles
-from tests.net.certificates import EXPIRED, Authority, encrypted
+from tests.net.certificates import EXPIRED, Authority, encrypted, for_purpose
 from tests.net.heard import IN_TIME, Failed, Heard, echo, message
 from tests.net.test_listener import closed, read
 
@@ -425,6 +426,21 @@ async def test_who_proves_nothing_gets_nothing(authority, stranger, expired, why
         assert await ours.end_of() == f"TLS failed: {why}"
         assert "our certificate" in await theirs.end_of() or "our certificate" in theirs.events[-1][1]
         assert theirs.heard.items == []
+
+
+async def test_a_certificate_for_another_purpose_proves_nothing(authority, tmp_path):
+    """RFC 5922 §7.1: restrictions by extendedKeyUsage MUST be checked, of a server's certificate and of a client's."""
+    for_clients, root = for_purpose(tmp_path, ExtendedKeyUsageOID.CLIENT_AUTH, "theirs.example")
+    ours = Server(TlsFiles((authority.signed("ours.example"),), root), receive=None)
+    theirs = Server(authority.files(for_clients))
+    async with running(ours, theirs):
+        ours.flows.to(theirs.hop_for("theirs.example")).send(message())
+        assert await ours.end_of() == "TLS failed: its certificate is for another purpose"
+    for_servers, root = for_purpose(tmp_path, ExtendedKeyUsageOID.SERVER_AUTH, "peer.example.net")
+    server = Server(TlsFiles((authority.signed("sip.example.com"),), root, client="requested"))
+    async with running(server):
+        await closed(await connected(server, phone(authority, for_servers)))
+        assert await server.end_of() == "TLS failed: its certificate is for another purpose"
 
 
 async def test_a_refused_certificate_of_ours_is_said(authority, stranger):

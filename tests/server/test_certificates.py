@@ -10,6 +10,7 @@ import trio
 
 from sipd.errors import SetupError
 from sipd.hop import Hop
+from sipd.log import LOG
 from sipd.net import self_made
 from sipd.rows import PutDomain, PutSettings, Settings
 from sipd.server.certificates import LOOK, Certificates, configured, own_names, place_of
@@ -18,6 +19,12 @@ from sipd.store.url import DatabaseUrl, parse_url
 from tests.net.certificates import Authority
 
 HOPS = [Hop("TLS", "192.0.2.1", 5061)]
+
+
+@pytest.fixture(autouse=True)
+def quiet_before():
+    """Events of one kind are thinned out: each test begins anew."""
+    LOG._spoken.clear()
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +140,24 @@ async def test_one_that_expires_soon_is_spoken_of(authority, capsys):
         f'event=certificate_expires text="the certificate of this server expires on {soon:%F}"'
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "host_name", "said"),
+    [
+        (["example.com"], "", "192.0.2.1"),
+        (["example.com", "192.0.2.1"], "", None),
+        (["example.com"], "Example.com.", None),
+        (["*.example.com"], "sip.example.com", "sip.example.com"),
+    ],
+)
+async def test_a_name_of_ours_that_no_certificate_proves_is_spoken_of(authority, capsys, names, host_name, said):
+    """RFC 5922 §7.5: what we write into Record-Route must be in the certificate."""
+    cache = await cache_with(tls_certificate=str(authority.signed(*names).chain), host_name=host_name)
+    Certificates(cache, [*HOPS, Hop("UDP", "192.0.2.9", 5060)], None)
+    text = capsys.readouterr().err
+    assert ("event=certificate_for_others" in text) is (said is not None)
+    assert said is None or f"sipd calls itself {said}, which its certificate does not prove" in text
 
 
 async def test_our_own_one_is_renewed_while_the_server_runs(tmp_path, autojump_clock, monkeypatch):

@@ -9,6 +9,7 @@ from sipd.message import parse_auth
 from sipd.phone.account import Account, proof
 from sipd.rows import DropPeer, Peer, PutPeer, PutUser
 from sipd.store import user_row
+from tests.core.tables import credentials
 from tests.server.phones import DOMAIN, SERVER, open_world
 
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
@@ -322,3 +323,16 @@ async def test_a_stateless_proxy_refuses_critical_privacy_too(world, autojump_cl
     await call(alice, BOB, "Privacy: user;critical")
     assert (await alice.status(500)).reason == "Privacy Not Available: user"
     assert not bob.requests("INVITE")
+
+
+async def test_what_one_request_proved_its_connection_does_not(world, autojump_clock):
+    """RFC 5922 §8.1: the digest of one message says nothing of others by the same connection."""
+    alice, far = world.phone("alice", transport="TCP"), world.phone("far", "answers")
+    alice.send(alice.request("INVITE", far.uri))
+    challenge = (await alice.status(407)).values("Proxy-Authenticate")[0]
+    proof = credentials(challenge, "INVITE", far.uri, username="alice", password="pw-alice")
+    alice.send(alice.request("INVITE", far.uri, cseq=2, headers=(("Proxy-Authorization", proof),)))
+    await alice.status(200)
+    alice.send(alice.request("INVITE", far.uri))
+    await alice.until(lambda: alice.statuses().count(407) == 2)
+    assert len(far.requests("INVITE")) == 1
