@@ -34,10 +34,34 @@ SHELL_ONLY = {
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
 WAITS = {"fetch_and_ask", "_find_and_send"}  # tasks of their own, for a row or a name that is not at hand
 WITHIN_SERVER = [  # each imports only those before it
-    "ids", "explain", "door", "admission", "house", "debug", "answer", "node", "clock", "late", "hops", "pins",
-    "branch", "fork", "registration", "scripting", "sources", "search", "call", "stateless", "trying", "merged",
-    "dispatch", "certificates", "limits", "startup",
-]  # fmt: skip
+    "ids",
+    "explain",
+    "door",
+    "admission",
+    "returning",
+    "house",
+    "debug",
+    "answer",
+    "node",
+    "clock",
+    "late",
+    "hops",
+    "pins",
+    "branch",
+    "fork",
+    "registration",
+    "scripting",
+    "sources",
+    "search",
+    "call",
+    "stateless",
+    "trying",
+    "merged",
+    "dispatch",
+    "certificates",
+    "limits",
+    "startup",
+]
 
 
 def room_of(path: Path) -> str:

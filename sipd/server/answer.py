@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipd.core.privacy import ORDINARY, shown
-from sipd.errors import SipError
 from sipd.message import Response, response_to
-from sipd.net.locating import sender_hop
 
 if TYPE_CHECKING:
+    from sipd.errors import SipError
     from sipd.hop import Flow
     from sipd.message import Request
     from sipd.seal import Seal
@@ -50,18 +49,7 @@ def answer(house: House, server: ServerTransaction, response: Response) -> None:
     """Send this upstream through its transaction."""
     if response.status >= 200:
         house.counters.answered += 1
+    data = bytes(discreet(house, response, server.flow))
     if server.flow.closed:
-        _call_back(house, server, response)
-    house.transactions.respond(server, response.status, bytes(discreet(house, response, server.flow)))
-
-
-def _call_back(house: House, server: ServerTransaction, response: Response) -> None:
-    """The connection that the request came by is gone: open one to where its Via says (§18.2.2, T31)."""
-    hop = sender_hop(response.via)
-    try:
-        if hop is not None:
-            server.flow = house.network.to(hop)
-            return
-    except SipError:
-        pass
-    house.counters.unsent += 1  # no way there: the response is lost, as §16.9 has it
+        house.returning.reopen(house, server, response, data)
+    house.transactions.respond(server, response.status, data)

@@ -117,8 +117,9 @@ class Dispatch:
             house.counters.dropped += 1
 
     def flow_failed(self, flow: Flow) -> None:
-        """A way out is gone: its client transactions hear of it, in a turn of their own."""
+        """A way out is gone: its client transactions hear of it, in a turn of their own; responses go elsewhere."""
         self._house.transactions.flow_failed(flow)
+        self._house.returning.flow_failed(self._house, flow)
 
     # --- responses ---------------------------------------------------------------------------
 

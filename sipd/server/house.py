@@ -10,6 +10,7 @@ from sipd.log import LOG, EventLog
 from sipd.metrics import Counters
 from sipd.server.explain import Explain
 from sipd.server.ids import Ids
+from sipd.server.returning import Returning
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,6 +45,7 @@ class House:
     ids: Ids = field(default_factory=Ids)
     counters: Counters = field(default_factory=Counters)
     explain: Explain = field(default_factory=Explain)
+    returning: Returning = field(default_factory=Returning)
     log: EventLog = LOG
 
     def is_peer(self, flow: Flow) -> bool:

@@ -17,10 +17,10 @@ from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import assertion, no_privacy
 from sipd.core.routes import local_domain
-from sipd.core.sips import as_asked
+from sipd.core.sips import as_asked, with_scheme
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
 from sipd.errors import SipError
-from sipd.hop import DEFAULT_PORTS, Hop, Way
+from sipd.hop import DEFAULT_PORTS, SECURE, Hop, Way
 from sipd.message import parse_route
 from sipd.net.base import Recent
 from sipd.server.answer import discreet, local_response, our_tag
@@ -78,15 +78,16 @@ class Stateless:
         house, request = self._house, inquiry.request
         if request.method == "ACK" and not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a refusal of ours
+        secure = target.uri.scheme == "sips"  # over TLS, under whichever name
         if target.uri.scheme != request.uri.scheme:
             try:
                 target = as_asked(request.uri, target)
             except SipError as fault:
-                self._failed(inquiry, flow, fault.status)
+                self._failed(inquiry, flow, fault.status, headers=fault.headers)
                 return
         if target.received is not None and not target.path:
             out = house.network.on(target.received)
-            if out is not None:
+            if out is not None and (not secure or out.remote.transport in SECURE):
                 self._send(inquiry, flow, target, out)
                 return
             if target.bound:
@@ -94,6 +95,8 @@ class Stateless:
                 return
         routes = request.routes
         way = parse_route(target.path[0]).uri if target.path else routes[0].uri if routes else target.uri
+        if secure and way.is_sip:
+            way = with_scheme("sips", way)
         try:
             hops = house.resolver.now(way, self._steady(request))
             if hops:
@@ -173,13 +176,15 @@ class Stateless:
         listener = listening.index(flow.near) if flow.near in listening else 255
         return Back(min(listener, 255), flow.remote.port)
 
-    def _failed(self, inquiry: Inquiry, flow: Flow, status: int, reason: str = "") -> None:
+    def _failed(
+        self, inquiry: Inquiry, flow: Flow, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """It can go nowhere: said without keeping anything (§8.2.7); of an ACK nobody can be told."""
         house, request = self._house, inquiry.request
         inquiry.trace.append(Step("stateless", request.request_uri, "no way there"))
         house.counters.dropped += 1
         if request.method != "ACK":
-            flow.send(bytes(local_response(house.seal, request, status, reason)))
+            flow.send(bytes(local_response(house.seal, request, status, reason, headers)))
 
     def _copy_key(self, request: Request) -> str:
         return self._house.seal.mark("copy", bytes(request).decode("utf-8", "surrogateescape"))

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from sipd.hop import Hop
 from sipd.message import parse_uri, parse_via
 from sipd.net.dns import Naptr, Srv
-from sipd.net.locating import MAX_TARGETS, Choice, Service, choices, in_order, offered, sender_hop, sought, wanted
+from sipd.net.locating import (
+    MAX_TARGETS,
+    Choice,
+    Service,
+    choices,
+    in_order,
+    offered,
+    sender_hop,
+    sought,
+    wanted,
+)
 
 HOP = Hop("UDP", "192.0.2.1", 5060)
 
