@@ -15,8 +15,7 @@ BOB = f"sip:bob@{DOMAIN}"
 @pytest.fixture
 async def world(nursery):
     made = await open_world(nursery, "alice", "bob")
-    made.bob = made.phone("bob", "rings")
-    made.bind(f"bob@{DOMAIN}", made.bob)
+    made.bind(f"bob@{DOMAIN}", made.phone("bob", "rings"))
     yield made
     assert made.house.counters.faults == 0, "something broke behind the door"
 
@@ -44,7 +43,7 @@ async def ring(world, alice, via: str = ""):
 async def test_a_new_connection_is_opened_to_the_port_of_sent_by(world, autojump_clock):
     alice = world.phone("alice", transport="TCP")
     await ring(world, alice)
-    world.bob.answer()
+    world.phones["bob"].answer()
     await alice.status(200)
 
 
@@ -52,7 +51,7 @@ async def test_for_a_datagram_nothing_is_opened(world, autojump_clock):
     alice = world.phone("alice")
     alice.send(alice.request("INVITE", BOB))
     await alice.status(180)
-    world.bob.answer()
+    world.phones["bob"].answer()
     await alice.status(200)
     assert not any(sent.target.transport == "TCP" for sent in world.network.sent)
 
@@ -66,7 +65,7 @@ async def test_where_that_fails_a_trusted_sender_is_looked_for_by_name(world, au
         world.put(PutPeer(Peer("farm", "10.0.3.0/24")))
     await ring(world, alice, via="farm.example")
     world.network.unreachable.add(alice.hop)
-    world.bob.answer()
+    world.phones["bob"].answer()
     if trusted:
         await backup.status(200)
     await trio.sleep(40)
