@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from functools import partial
 
 import dns.flags
 import dns.message
@@ -39,15 +38,25 @@ class NameServer:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         with self._socket:
-            await self._socket.bind(("127.0.0.1", 0))
-            self.address = self._socket.getsockname()
+            listeners = await self._bind()
             async with trio.open_nursery() as nursery:
-                serve = partial(trio.serve_tcp, self._answer_stream, self.address[1], host="127.0.0.1")
-                await nursery.start(serve)
+                await nursery.start(trio.serve_listeners, self._answer_stream, listeners)
                 task_status.started()
                 while True:
                     data, address = await self._socket.recvfrom(4096)
                     nursery.start_soon(self._answer, data, address)
+
+    async def _bind(self) -> list[trio.SocketListener]:
+        """One port that is free for both transports."""
+        while True:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            self.address = listeners[0].socket.getsockname()
+            try:
+                await self._socket.bind(self.address)
+            except OSError:
+                await listeners[0].aclose()
+            else:
+                return listeners
 
     async def until_asked(self, at_once: int) -> None:
         """Wait until that many questions wait for their answer."""
