@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type_hints
 
-from sipd.errors import SetupError
+from sipd.errors import BadSyntax, SetupError
+from sipd.message import parse_route, split_list
 from sipd.rows import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +79,18 @@ def _read(key: str, value: str) -> object:
         for word in value.split():
             if word not in known:
                 raise SetupError(f"{key} can't hold {word!r}", f"It is words of: {', '.join(sorted(known))}")
+    if key == "service_route" and not all(map(_is_loose_route, split_list(value) if value else ())):
+        raise SetupError(f"service_route can't be {value!r}", "It is SIP URIs as in <sip:proxy.example.com;lr>")
     return value
+
+
+def _is_loose_route(text: str) -> bool:
+    """Whether it is a Route value of RFC 3261, as those of Service-Route are (RFC 3608 §5)."""
+    try:
+        uri = parse_route(text).uri
+    except BadSyntax:
+        return False
+    return uri.is_sip and uri.param("lr") is not None
 
 
 def _number(key: str, value: str, hint: type) -> int | float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sipd.core.forwarding import EDITS, Passage, forwarded_copy, returned_copy, stamp
-from sipd.hop import Hop, Target
-from sipd.message import Draft, Request, Response, parse, parse_uri, parse_via, response_to
+from sipd.hop import Hop, Target, Way
+from sipd.message import Draft, Request, Response, parse, parse_address, parse_uri, parse_via, response_to
 from tests.core.tables import SEAL, request
 
 SOURCE = Hop("UDP", "192.0.2.99", 5070)
@@ -97,3 +97,29 @@ def test_a_response_goes_back_without_our_via(between):
     response = parse(wire.replace(theirs, ours))
     assert isinstance(response, Response)
     assert bytes(returned_copy(response)) == wire
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "is_put_in"),
+    [
+        ("REGISTER", ("Supported: path",), True),
+        ("REGISTER", ("Supported: 100rel, outbound",), True),
+        ("REGISTER", ("Supported: 100rel",), False),
+        ("REGISTER", (), False),
+        ("REGISTER", ("Supported: path", "Via: SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKlower"), False),
+        ("OPTIONS", ("Supported: path",), False),
+    ],
+)
+def test_the_first_hop_alone_puts_itself_into_path(method, more, is_put_in):
+    """RFC 3327 §4 and §5.2, RFC 5626 §5.1: a loose route, with a token of the flow and `ob`."""
+    sent = request(method, "sip:far.example", *more, to="<sip:bob@far.example>")
+    copy = parse(forwarded_copy(sent, passage()._replace(came=Way(SOURCE))))
+    if not is_put_in:
+        assert "Path" not in copy.names
+        return
+    [value] = copy.values("Path")
+    uri = parse_address(value).uri
+    assert (uri.host, uri.port) == ("192.0.2.1", 5060)
+    assert uri.user, "the flow"
+    assert uri.param("lr") is not None
+    assert uri.param("ob") is not None

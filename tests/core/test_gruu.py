@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipd.core.decision import Commit, Proxy, Respond
+from sipd.core.forwarding import Passage, forwarded_copy
 from sipd.core.gruu import epoch, gruu_of, parameters
 from sipd.errors import NotFound, SipError
-from sipd.message import parse_address, parse_uri
+from sipd.hop import Target
+from sipd.message import parse, parse_address, parse_uri
 from sipd.rows import Binding
 from sipd.seal import Seal
 from tests.core.tables import ALICE, SEAL, WALL, House, register, request
@@ -261,3 +263,31 @@ def test_self_made_gruus_and_the_rules_of_comparison():
     made = house()
     assert isinstance(made.decide(register("Contact: <sip:gw@198.51.100.1;gr=a>")), Commit)
     assert reached(made, "sip:gw@198.51.100.1;gr=a") == ["sip:gw@198.51.100.1;gr=a"], "another's GRUU is another's"
+
+
+def test_with_the_user_his_gruus_are_gone():
+    made = house()
+    [(public, temporary)] = put(made).values()
+    del made.tables.users[ALICE]
+    assert (reached(made, public), reached(made, temporary)) == (404, 404)
+
+
+RECORDED = "Record-Route: <sip:edge.example;lr>"
+
+
+@pytest.mark.parametrize(
+    ("more", "contact", "path", "recorded"),
+    [
+        ((RECORDED,), "sip:bob@example.com;gr=x", (), True),  # a caller's GRUU, and another is in the dialog
+        ((), "sip:bob@example.com;gr=x", (), False),
+        ((RECORDED,), "sip:bob@192.0.2.10", (), False),
+        ((), "sip:bob@192.0.2.10", ("<sip:edge.example;lr>",), True),  # a contact behind a Path
+    ],
+)
+def test_a_gruu_with_record_routes_keeps_us_in_the_dialog(more, contact, path, recorded):
+    """RFC 5627 §6.2: also where the setting says that we don't record our route."""
+    sent = request("INVITE", f"sip:{ALICE}", *more, f"Contact: <{contact}>", from_=CALLER)
+    target = Target(parse_uri(DESK), path=path, owner=ALICE)
+    passage = Passage(target, "z9hG4bKours", "192.0.2.1:5060", "UDP", "192.0.2.1:5060", "UDP", False, SEAL)
+    copy = parse(forwarded_copy(sent, passage))
+    assert ("192.0.2.1" in (copy.first("Record-Route") or "")) is recorded

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipd.core.decision import Proxy, Relay
+from sipd.core.decision import Proxy, Relay, Respond
 from sipd.core.location import groups, redirect, target_set
 from sipd.errors import TemporarilyUnavailable
 from sipd.hop import Hop, Target, Way
@@ -132,6 +132,16 @@ def test_proxy_or_redirect(rows, mode, lines, redirected):
 def test_a_redirect_lists_the_best_first():
     answer = redirect([Target(URI, 500), Target(parse_uri("tel:+1"), 1000)])
     assert answer == (302, "", (("Contact", "<tel:+1>"), ("Contact", f"<{URI}>;q=0.5")), b"", False, ())
+
+
+@pytest.mark.parametrize("asked", ["sip", "sips"])
+def test_a_redirect_gives_each_contact_under_the_scheme_it_was_registered_by(asked):
+    """RFC 5630 §5.4; what the caller makes of it is his matter. No `transport=tls` is written."""
+    rows = [binding(1), binding(2)._replace(uri="sips:bob@192.0.2.22")]
+    decision = house(*rows, mode="redirect").decide(request("INVITE", f"{asked}:{BOB}"))
+    assert isinstance(decision, Respond)
+    contacts = [value for name, value in decision.headers if name == "Contact"]
+    assert contacts == ["<sip:bob@192.0.2.21>", "<sips:bob@192.0.2.22>"]
 
 
 @pytest.mark.parametrize(("method", "quick"), [("INVITE", False), ("MESSAGE", True)])
