@@ -279,6 +279,11 @@ def test_a_multipart_that_is_refused(body, status):
     assert upload(house(), MIXED, body=body).status == status
 
 
+def test_an_encoding_we_do_not_know_is_415_with_those_we_do():
+    decision = upload(house(), TYPE, STORE, "Content-Encoding: gzip", body=SCRIPT)
+    assert (decision.status, header(decision, "Accept-Encoding")) == (415, ["identity"])
+
+
 def test_a_body_that_may_be_passed_over_is():
     lines = ["Content-Type: text/plain", "Content-Disposition: render;handling=optional", CONTACT]
     assert isinstance(upload(house(), *lines, body=b"hi"), Commit)
