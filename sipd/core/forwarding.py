@@ -199,7 +199,7 @@ def add_via(draft: Draft, request: Request, passage: Passage) -> None:
 def show_or_hide(draft: Draft, request: Request, passage: Passage) -> None:
     """Who calls: told to a peer, kept from others where it is private (RFC 3325 §5, §7)."""
     if passage.to_peer:
-        assert_identity(draft, passage.asserted)
+        assert_identity(draft, request, passage.asserted)
     elif not ORDINARY.issuperset(draft.names):
         keep_private(draft, request)
 

@@ -34,8 +34,11 @@ PREFERRED: Final = "P-Preferred-Identity"
 CLAIMS: Final = frozenset({ASSERTED, PREFERRED, "Remote-Party-ID"})
 """Header fields by which somebody says who he is; only a peer is believed (T66)."""
 
+NEVER_ASSERTED: Final = frozenset({"ACK", "CANCEL"})
+"""Methods that carry no identity (RFC 3325 §9.1)."""
+
 OUR_OWN: Final = "X-Sipd-"
-"""How header fields begin that only servers of this kind write."""
+"""How header fields begin that only servers of this kind write, for each other."""
 
 ORDINARY: Final = frozenset(CANONICAL.values()) - CLAIMS - {"Privacy"}
 """Header fields that this module has nothing to do with: `ORDINARY.issuperset(names)` is the cheap question."""
@@ -66,7 +69,7 @@ def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
         inquiry.preferred = _hint(request, tables)
     if "Privacy" in names:
         inquiry.unmet_privacy = unmet(request)
-    believed = inquiry.peer is not None and request.method != "ACK"
+    believed = inquiry.peer is not None and request.method not in NEVER_ASSERTED
     doubtful = _doubtful(request, believed)
     if doubtful:
         kept = [at for at, name in enumerate(names) if name not in doubtful]
@@ -185,11 +188,18 @@ def can_be_given(request: Request) -> bool:
 # -- edits --------------------------------------------------------------------------
 
 
-def assert_identity(draft: Draft, values: tuple[str, ...]) -> None:
-    """Tell a peer who calls, unless another peer has said so (RFC 3325 §5)."""
-    if ASSERTED not in draft.names:
-        for value in values:
-            draft.append(ASSERTED, value)
+def assert_identity(draft: Draft, request: Request, values: tuple[str, ...]) -> None:
+    """Tell a peer who calls, unless another peer has said so (RFC 3325 §5).
+
+    A caller whose From is anonymous wants to be: where he has not said
+    `Privacy` himself, the peer is told so with his name.
+    """
+    if not values or ASSERTED in draft.names or request.method in NEVER_ASSERTED:
+        return
+    for value in values:
+        draft.append(ASSERTED, value)
+    if "Privacy" not in draft.names and is_private(request):
+        draft.append("Privacy", "id")
 
 
 def keep_private(draft: Draft, request: Request) -> None:
@@ -201,6 +211,8 @@ def keep_private(draft: Draft, request: Request) -> None:
     if is_private(request):
         draft.remove(ASSERTED)
         draft.remove("Remote-Party-ID")
+    for name in {name for name in draft.names if name.startswith(OUR_OWN)}:
+        draft.remove(name)
     if "Proxy-Require" in draft.names and can_be_given(request):
         left = [tag for tag in request.values("Proxy-Require") if tag.lower() != "privacy"]
         draft.remove("Proxy-Require")
@@ -214,8 +226,9 @@ def believed(response: Response, from_peer: bool) -> Response:
 
 
 def shown(response: Response) -> Response:
-    """A response as one who is no peer may see it: without what is private (RFC 3325 §7)."""
-    return _without(response, {ASSERTED, "Remote-Party-ID"}) if is_private(response) else response
+    """A response as one who is no peer may see it: without what is private, or between servers (RFC 3325 §7)."""
+    unwanted = {name for name in response.names if name.startswith(OUR_OWN)}
+    return _without(response, unwanted | {ASSERTED, "Remote-Party-ID"} if is_private(response) else unwanted)
 
 
 def _without(response: Response, unwanted: set[str]) -> Response:

@@ -12,7 +12,21 @@ _NAMES: Final = {b"v": b"via", b"f": b"from", b"t": b"to", b"i": b"call-id"}
 """Full names of the compact forms (§7.3.3)."""
 
 # A head has no CR but that of its line ends: `parse` sees to it.
-_FIELDS: Final = re.compile(rb"\r\n(via|v|route|from|f|to|t|call-id|i|cseq)[ \t]*:([^\r]*)", re.IGNORECASE)
+_FIELDS: Final = re.compile(
+    rb"\r\n(via|v|route|from|f|to|t|call-id|i|cseq"
+    rb"|accept-contact|a|reject-contact|j|request-disposition|d)[ \t]*:([^\r]*)",
+    re.IGNORECASE,
+)
+_REPEATED: Final = {
+    b"route": b"Route",
+    b"accept-contact": b"Accept-Contact",
+    b"a": b"Accept-Contact",
+    b"reject-contact": b"Reject-Contact",
+    b"j": b"Reject-Contact",
+    b"request-disposition": b"Request-Disposition",
+    b"d": b"Request-Disposition",
+}
+"""What decides on the way beside the Request-URI: a proxy without state must see it again (§9.1, RFC 3841 §5)."""
 _FOLD: Final = re.compile(rb"\r\n[ \t]+")
 _TO_TAG: Final = re.compile(rb"^(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=[ \t]*([^\s;,>]+)", re.I | re.M)
 
@@ -22,7 +36,7 @@ class _Parts(NamedTuple):
 
     rest_of_start_line: bytes  # from the blank after the method
     via: bytes  # the topmost
-    routes: list[bytes]
+    repeated: list[bytes]  # whole lines, of the Route and of the caller's preferences
     from_: bytes
     to: bytes
     call_id: bytes
@@ -34,17 +48,17 @@ def _take_apart(invite: bytes) -> _Parts:
     if b"\r\n " in head or b"\r\n\t" in head:
         head = _FOLD.sub(b" ", head)
     found: dict[bytes, bytes] = {}
-    routes: list[bytes] = []
+    repeated: list[bytes] = []
     for name, value in _FIELDS.findall(head):
         lower = name.lower()
-        if lower == b"route":
-            routes.append(value)
+        if lower in _REPEATED:
+            repeated.append(b"%b:%b\r\n" % (_REPEATED[lower], value))
         else:
             found.setdefault(_NAMES.get(lower, lower), value)
     return _Parts(
         head[head.index(b" ") : head.index(b"\r\n")],
         found[b"via"].partition(b",")[0],  # ours is on top and has no quoted parameter
-        routes,
+        repeated,
         found[b"from"],
         found[b"to"],
         found[b"call-id"],
@@ -66,12 +80,11 @@ def cancel_for(invite: bytes, reason: str = "") -> bytes:
 
 
 def _build(method: bytes, parts: _Parts, to_line: bytes, more: bytes) -> bytes:
-    routes = b"".join([b"Route:%b\r\n" % route for route in parts.routes]) if parts.routes else b""
     return (
         b"%b%b\r\nVia:%b\r\n%bMax-Forwards: 70\r\nFrom:%b\r\n%b\r\nCall-ID:%b\r\nCSeq: %b %b\r\n%b"
         b"Content-Length: 0\r\n\r\n"
     ) % (
-        *(method, parts.rest_of_start_line, parts.via, routes, parts.from_, to_line),
+        *(method, parts.rest_of_start_line, parts.via, b"".join(parts.repeated), parts.from_, to_line),
         *(parts.call_id, parts.number, method, more),
     )
 

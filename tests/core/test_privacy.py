@@ -213,6 +213,33 @@ def test_a_peer_is_told_who_calls():
     ) == list(OURS), "privacy is for those outside"
 
 
+@pytest.mark.parametrize(
+    ("from_", "privacy", "told"),
+    [
+        (f"<sip:{ALICE}>;tag=a", (), []),
+        ("<sip:anonymous@anonymous.invalid>;tag=a", (), ["id"]),
+        ("<sip:anonymous@anonymous.invalid>;tag=a", ("Privacy: none",), ["none"]),
+        ("<sip:anonymous@anonymous.invalid>;tag=a", ("Privacy: id;critical",), ["id;critical"]),
+    ],
+)
+def test_a_peer_is_told_that_an_anonymous_caller_wants_to_stay_so(from_, privacy, told):
+    out = copy(request("INVITE", f"sip:{BOB}", *privacy, from_=from_), to_peer=True, asserted=OURS)
+    assert out.values("P-Asserted-Identity") == list(OURS)
+    assert out.values("Privacy") == told
+
+
+@pytest.mark.parametrize("method", ["ACK", "CANCEL"])
+def test_what_carries_no_identity_is_given_none(method):
+    assert "P-Asserted-Identity" not in copy(request(method), to_peer=True, asserted=OURS).names
+
+
+def test_what_servers_of_ours_tell_each_other_goes_to_nobody_else():
+    sent = foreign("X-Sipd-Class: gold")
+    assert "X-Sipd-Class" in copy(sent, to_peer=True).names
+    assert "X-Sipd-Class" not in copy(sent).names
+    assert "X-Sipd-Class" not in shown(answer("X-Sipd-Class: gold")).names
+
+
 def test_what_another_peer_has_said_stays():
     sent = foreign("P-Asserted-Identity: <tel:+1999>")
     assert copy(sent, to_peer=True, asserted=OURS).values("P-Asserted-Identity") == ["<tel:+1999>"]

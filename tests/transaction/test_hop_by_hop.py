@@ -57,6 +57,16 @@ def test_cancel_has_the_to_of_the_invite_and_a_reason_if_given() -> None:
     assert b"Reason" not in cancel_for(INVITE)
 
 
+def test_the_callers_preferences_are_repeated_as_they_decide_on_the_way() -> None:
+    """RFC 3841 §5: a stateless proxy then sends an ACK and a CANCEL where it sent the INVITE."""
+    wishes = b"a: *;audio;require\r\nReject-Contact: *;video\r\nAccept-Contact:*;text\r\nd: no-fork\r\n"
+    invite = INVITE.replace(b"Require:", wishes + b"Require:")
+    for made in (parse(ack_for(invite, None)), parse(cancel_for(invite))):
+        assert made.values("Accept-Contact") == ["*;audio;require", "*;text"]
+        assert made.values("Reject-Contact") == ["*;video"]
+        assert made.values("Request-Disposition") == ["no-fork"]
+
+
 @pytest.mark.parametrize("name", ["compact", "folded", "lower", "spaces"])
 def test_other_spellings_are_read_too(name: str) -> None:
     invite = {
