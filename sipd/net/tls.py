@@ -182,6 +182,7 @@ def _trust(context: ssl.SSLContext, authorities: Path | None) -> None:
         context.load_verify_locations(authorities)
     except OSError as error:
         raise _bad_file("tls_ca", authorities, error, "It must be a PEM file of certificates.") from error
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever is in that file is trusted, an authority or not
 
 
 def _show(context: ssl.SSLContext, certificate: Certificate) -> None:

@@ -93,5 +93,18 @@ def test_setting_that_makes_no_sense(setting):
     refused("-D", "memory:", "--set", setting)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["tls_certificate=/nowhere/chain.pem"], "/nowhere/chain.pem"),
+        (["tls_certificate=a.pem b.pem", "tls_key=a.key"], "tls_key names 1 files, tls_certificate 2"),
+        (["tls_ca=/nowhere/ca.pem"], "/nowhere/ca.pem"),
+    ],
+)
+def test_certificate_that_can_not_be_had(settings, says):
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert says in refused("-D", "memory:", "--listen", f"tls:{HERE}:{free_port()}", *words)
+
+
 def test_server_name_without_a_row():
     assert "elsewhere" in refused("-D", "memory:", "-S", "elsewhere")

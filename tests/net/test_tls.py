@@ -428,6 +428,16 @@ async def test_who_proves_nothing_gets_nothing(authority, stranger, expired, why
         assert theirs.heard.items == []
 
 
+async def test_one_certificate_alone_can_be_trusted(authority, stranger):
+    """`tls_ca` may hold the very certificate of a partner, whoever signed it."""
+    shown = stranger.signed("theirs.example")
+    ours = Server(TlsFiles((authority.signed("ours.example"),), shown.chain), receive=None)
+    theirs = Server(TlsFiles((shown,), authority.path))
+    async with running(ours, theirs):
+        ours.flows.to(theirs.hop_for("theirs.example")).send(message())
+        await ours.heard.count(1)
+
+
 async def test_a_certificate_for_another_purpose_proves_nothing(authority, tmp_path):
     """RFC 5922 §7.1: restrictions by extendedKeyUsage MUST be checked, of a server's certificate and of a client's."""
     for_clients, root = for_purpose(tmp_path, ExtendedKeyUsageOID.CLIENT_AUTH, "theirs.example")
