@@ -148,7 +148,17 @@ class Dispatch:
         except Exception as fault:  # the door: this request is answered, and nobody else hears of it
             report("request", fault, self._house.counters, self._house.log)
             if request.method not in NO_ANSWER:
-                flow.send(bytes(local_response(self._house.seal, request, 500)))
+                self._broke(request, flow)
+
+    def _broke(self, request: Request, flow: Flow) -> None:
+        """Answer a request over which something of ours broke: by its transaction, if it had got one and no call."""
+        house = self._house
+        data = bytes(local_response(house.seal, request, 500))
+        known = house.transactions.server_for(request)
+        if known is None:
+            flow.send(data)
+        elif known.user is None:
+            house.transactions.respond(known, 500, data)
 
     def _new_or_known(self, request: Request, flow: Flow) -> None:
         house = self._house

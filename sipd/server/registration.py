@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import ServiceUnavailable, StoreAway
+from sipd.message import response_to
 from sipd.server.answer import answer, local_response, refusal
+from sipd.server.door import report
 from sipd.store import Refused
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ def commit(house: House, server: ServerTransaction, inquiry: Inquiry, decision: 
     request, response = inquiry.request, decision.response
 
     def done(fault: Exception | None) -> None:
+        try:
+            say(fault)
+        except Exception as broken:  # the door, here for what comes from the writer: this REGISTER is answered
+            report("commit", broken, house.counters, house.log)
+            house.transactions.respond(server, 500, bytes(response_to(request, 500)))
+
+    def say(fault: Exception | None) -> None:
         if fault is None:
             said = local_response(
                 house.seal, request, response.status, response.reason, response.headers, response.body
