@@ -64,6 +64,7 @@ LIMITS: Final = (
     ("Calls", "contacts of 3xx responses tried for one request", recursion.MOST_FOLLOWED),
     ("Calls", "3xx responses that lead from one to the next", recursion.MOST_DEEP),
     ("Calls", "values of Accept-Contact and Reject-Contact of one request", preferences.MOST_RULES),
+    ("Calls", "parameters of these together", preferences.MOST_FEATURES),
     ("Calls", "numbers in one feature parameter", features.MOST_RANGES),
     ("Calls", "rows that one search may have to load", search.ROUNDS),
     (

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MOST_RULES: Final = 20
 """Values of Accept-Contact and Reject-Contact that a request may have (RFC 3841 §11)."""
 
+MOST_FEATURES: Final = 200
+"""Parameters that all of them may have together: to read more would take too long."""
+
 WISHES: Final = frozenset({"Accept-Contact", "Reject-Contact"})
 ASKED: Final = WISHES | {"Request-Disposition"}
 """Header fields in which a caller asks for something: `ASKED.isdisjoint(names)` is the cheap question."""
@@ -96,23 +99,27 @@ def preferences_of(request: Request) -> Preferences:
     names = request.names
     if WISHES.isdisjoint(names):
         return _implied(request)
-    accepted, rejected = _rules(request, "Accept-Contact"), _rules(request, "Reject-Contact")
-    if len(accepted) + len(rejected) > MOST_RULES:
+    accepted, rejected = (
+        request.values(name) if name in names else () for name in ("Accept-Contact", "Reject-Contact")
+    )
+    values = (*accepted, *rejected)
+    if len(values) > MOST_RULES or sum(value.count(";") for value in values) > MOST_FEATURES:
         raise BadSyntax("Too many caller preferences")
-    wishes = tuple(Wish(features, "require" in said, "explicit" in said) for features, said in accepted if features)
-    return Preferences(wishes, tuple(features for features, _ in rejected if features))
+    wishes = [Wish(features, "require" in said, "explicit" in said) for features, said in map(_rule, accepted)]
+    unwanted = [features for features, _ in map(_rule, rejected)]
+    return Preferences(tuple(wish for wish in wishes if wish.features), tuple(filter(None, unwanted)))
 
 
-def _rules(request: Request, name: str) -> list[tuple[Predicate, frozenset[str]]]:
-    """The feature set of each value and the names of all its parameters. One without features says nothing."""
-    made = []
-    for value in request.values(name) if name in request.names else ():
-        star, _, rest = value.partition(";")
-        if star.strip(" \t") != "*":
-            raise BadSyntax(f"Bad {name}")
-        params = parse_params(";" + rest) if rest else ()
-        made.append((predicate(params), frozenset(name for name, _ in params)))
-    return made
+def _rule(value: str) -> tuple[Predicate, frozenset[str]]:
+    """The feature set that a value of either header field writes, and the names of all its parameters (§10).
+
+    Without features it says nothing. Raises BadSyntax.
+    """
+    star, _, rest = value.partition(";")
+    if star.strip(" \t") != "*":
+        raise BadSyntax("Bad caller preference")
+    params = parse_params(";" + rest) if rest else ()
+    return predicate(params), frozenset(name for name, _ in params)
 
 
 def _implied(request: Request) -> Preferences:

@@ -8,6 +8,7 @@ from sipd.core.decision import Proxy, Respond
 from sipd.core.features import features_of
 from sipd.core.location import groups
 from sipd.core.preferences import (
+    MOST_FEATURES,
     MOST_RULES,
     NO_WISHES,
     Disposition,
@@ -138,6 +139,15 @@ def test_too_many_rules_are_refused():
     assert len(preferences_of(request("INVITE", f"sip:{BOB}", f"Accept-Contact: {rules}")).accept) == MOST_RULES
     with pytest.raises(BadSyntax, match="Too many caller preferences"):
         preferences_of(request("INVITE", f"sip:{BOB}", f"Accept-Contact: {rules}", "Reject-Contact: *;audio"))
+
+
+def test_too_many_features_are_refused_unread():
+    def wish(count):
+        return request("INVITE", f"sip:{BOB}", "Accept-Contact: *" + "".join(f";+f{n}" for n in range(count)))
+
+    assert len(preferences_of(wish(MOST_FEATURES)).accept[0].features) == MOST_FEATURES
+    with pytest.raises(BadSyntax, match="Too many caller preferences"):
+        preferences_of(wish(MOST_FEATURES + 1))
 
 
 @pytest.mark.parametrize(
