@@ -127,7 +127,8 @@ def record_route(draft: Draft, request: Request, passage: Passage) -> None:
     if request.method == "REGISTER" and passage.came is not None and is_direct(request) and _knows_path(request):
         token = token_text(Token(passage.came, True))
         if token:
-            draft.prepend("Path", path_value(passage.sent_by, passage.transport, passage.seal, token))
+            secure = is_secure(request, passage.target)
+            draft.prepend("Path", path_value(passage.sent_by, passage.transport, passage.seal, token, secure=secure))
 
 
 def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from urllib.parse import quote as escape
 from sipd.core.outbound import instance_key
 from sipd.core.routes import address_of_record, joined, local_domain
 from sipd.errors import Forbidden, NotFound, TemporarilyUnavailable
-from sipd.message import quote
+from sipd.message import quote, sip_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,6 +75,14 @@ def _temporary(latest: Binding, instance: str, seal: Seal) -> str:
 def is_gruu(uri: Uri) -> bool:
     """Whether a URI means to be a GRUU."""
     return bool(uri.params) and uri.param("gr") is not None
+
+
+def as_address(uri: Uri, owner: str) -> Uri:
+    """The URI as a script of its owner shall see it: of a GRUU the address-of-record, which he knows."""
+    if not is_gruu(uri):
+        return uri
+    user, _, domain = owner.rpartition("@")
+    return sip_uri(domain, user=escape(user, safe=_UNESCAPED), scheme=uri.scheme)
 
 
 def callee_of(uri: Uri, domain: str, seal: Seal) -> str:

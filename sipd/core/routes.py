@@ -127,9 +127,10 @@ def record_route_value(
     return f"<sip:{sent_by};transport={transport.lower()};lr;sd={mark}>"
 
 
-def path_value(sent_by: str, transport: str, seal: Seal, token: str) -> str:
+def path_value(sent_by: str, transport: str, seal: Seal, token: str, *, secure: bool) -> str:
     """The Path value to put on a REGISTER whose client is reached by the flow that `token` names (RFC 5626 §5.1)."""
-    return f"<sip:{token}@{sent_by}{_transport_param(transport)};lr;ob;sd={seal.mark(PATH, token)}>"
+    scheme, param = ("sips", "") if secure else ("sip", _transport_param(transport))
+    return f"<{scheme}:{token}@{sent_by}{param};lr;ob;sd={seal.mark(PATH, token)}>"
 
 
 def _transport_param(transport: str) -> str:

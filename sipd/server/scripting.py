@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from sipd.core.decision import Proxy
+from sipd.core.gruu import as_address
 from sipd.core.location import contacts_of, looked_up
 from sipd.core.response_context import preference
 from sipd.cpl.evaluate import evaluate
@@ -56,7 +57,7 @@ def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
         owner=decision.owner,
         direction=decision.direction,
         origin=request.from_,
-        destination=inquiry.uri,
+        destination=as_address(inquiry.uri, decision.owner) if decision.direction == "incoming" else inquiry.uri,
         original_destination=request.to,
         now=datetime.fromtimestamp(inquiry.wall, UTC),
         subject=request.first("Subject"),

@@ -67,6 +67,7 @@ class Phone:
         self.claims = claims or f"{host}:{port}"
         self.params = params
         self.rport = ";rport" if claims else ""
+        self.contact = ""  # instead of its own URI, as a GRUU
         self.name = name
         self.does = does
         self.hop = Hop(transport, host, port)
@@ -119,7 +120,7 @@ class Phone:
         """Pick up."""
         assert self._invite is not None
         self.answered = True
-        self.reply(*self._invite, status, (("Contact", f"<{self.uri}>"),))
+        self.reply(*self._invite, status, (("Contact", f"<{self.contact or self.uri}>"),))
 
     def reply(self, request: Request, flow, status: int, headers=()) -> None:
         copied = tuple(("Record-Route", value) for value in request.values("Record-Route"))
@@ -163,7 +164,7 @@ class Phone:
                 ("To", to_text),
                 ("Call-ID", call_id or f"call{n}@{self.hop.host}"),
                 ("CSeq", f"{cseq} {method}"),
-                ("Contact", contact or f"<{self.uri}>"),
+                ("Contact", contact or f"<{self.contact or self.uri}>"),
                 *headers,
             ),
             body,
