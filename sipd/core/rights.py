@@ -101,8 +101,8 @@ def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:
     `callee` for a URI of ours.
     """
     request = inquiry.request
-    if request.method == "REGISTER" and not registers_elsewhere(inquiry, tables):
-        return None
+    if request.method == "REGISTER" and inquiry.callee:
+        return None  # for us, and `may_register` had its say
     places, uri = inquiry.context.places, inquiry.uri
     domain = local_domain(uri, tables, places)
     if domain is not None:

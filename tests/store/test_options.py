@@ -29,7 +29,14 @@ def test_a_service_route_is_routes(value):
 
 @pytest.mark.parametrize(
     "value",
-    ["edge.example.com", "sip:edge.example.com;lr", "<sip:edge.example.com>", "<sip:a;lr>, <sip:b>", "<sip:>", "<sip:a"],
+    [
+        "edge.example.com",
+        "sip:edge.example.com;lr",
+        "<sip:edge.example.com>",
+        "<sip:a;lr>, <sip:b>",
+        "<sip:>",
+        "<sip:a",
+    ],
 )
 def test_what_a_phone_could_not_route_by_is_no_service_route(value):
     with pytest.raises(SetupError, match="service_route can't be"):
