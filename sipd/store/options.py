@@ -21,8 +21,6 @@ WORDS_OF: Final = {
 }
 """Settings that are a list of words, and the words there are."""
 
-ROUTE_HINT: Final = "It is one or more of <sip:HOST;lr>, separated by commas"
-
 BOUNDS: Final = {
     "min_expires": (0, 3600),
     "default_expires": (1, 2**31),
@@ -76,8 +74,6 @@ def _read(key: str, value: str) -> object:
         return _number(key, value, hint)
     if any(ord(letter) < 32 for letter in value):
         raise SetupError(f"{key} can't hold control characters")
-    if key == "service_route":
-        _check_routes(value)
     if key in WORDS_OF:
         known = WORDS_OF[key]
         for word in value.split():
@@ -88,7 +84,6 @@ def _read(key: str, value: str) -> object:
     return value
 
 
-<<<<<<< HEAD
 def _is_loose_route(text: str) -> bool:
     """Whether it is a Route value of RFC 3261, as those of Service-Route are (RFC 3608 §5)."""
     try:
@@ -96,16 +91,6 @@ def _is_loose_route(text: str) -> bool:
     except BadSyntax:
         return False
     return uri.is_sip and uri.param("lr") is not None
-=======
-def _check_routes(value: str) -> None:
-    """Route values that a phone can use as they are (RFC 3608 §6.3)."""
-    try:
-        loose = all(parse_route(text).uri.param("lr") is not None for text in split_list(value))
-    except BadSyntax as fault:
-        raise SetupError(f"service_route can't be {value!r}: {fault.text}", ROUTE_HINT) from None
-    if not loose:
-        raise SetupError(f"service_route can't be {value!r}: lr is missing", ROUTE_HINT)
->>>>>>> 633bf9d (GRUUs through a whole server: RFC 5627 section 9, dialogs, scripts)
 
 
 def _number(key: str, value: str, hint: type) -> int | float:

@@ -18,26 +18,3 @@ def test_a_service_route_without_lr_is_refused(value):
 @pytest.mark.parametrize("value", ["", "<sip:a.example;lr>", "<sip:a.example;lr>, <sips:b.example:5071;lr>"])
 def test_a_service_route_is_as_in_route(value):
     assert settings_from_texts([f"service_route={value}"]) == {"service_route": value}
-
-
-@pytest.mark.parametrize(
-    "value", ["", "<sip:edge.example.com;lr>", "<sip:10.0.0.1:5060;transport=tcp;lr>, <sip:hsp.example.com;lr>"]
-)
-def test_a_service_route_is_routes(value):
-    assert settings_from_texts([f"service_route={value}"]) == {"service_route": value}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "edge.example.com",
-        "sip:edge.example.com;lr",
-        "<sip:edge.example.com>",
-        "<sip:a;lr>, <sip:b>",
-        "<sip:>",
-        "<sip:a",
-    ],
-)
-def test_what_a_phone_could_not_route_by_is_no_service_route(value):
-    with pytest.raises(SetupError, match="service_route can't be"):
-        settings_from_texts([f"service_route={value}"])
