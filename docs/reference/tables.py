@@ -13,7 +13,7 @@ from sipd.core import calls, features, preferences, recursion, uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
-from sipd.net import dead, listener, locating, resolver, stream, udp
+from sipd.net import dead, listener, locating, pace, resolver, stream, udp
 from sipd.rows import Settings
 from sipd.server import call, search, stateless
 from sipd.store import cache, options, statements, writer
@@ -91,6 +91,8 @@ LIMITS: Final = (
     ("Network", "connections accepted at a time in one turn", listener.MAX_ACCEPTED),
     ("Network", "bytes that may wait to be sent on one connection", stream.MAX_WAITING),
     ("Network", "seconds that opening a connection may take, a TLS handshake included", stream.PATIENCE.connect),
+    ("Network", "TLS handshakes of one address at once, without waiting", pace.BURST),
+    ("Network", "and after these, a second", pace.HANDSHAKES),
     ("Network", "seconds from the first byte of a message to the end of its head", stream.PATIENCE.head),
     ("Network", "seconds from the first byte of a message to its last", stream.PATIENCE.message),
     ("Network", "seconds that a connection without a live binding may be silent", stream.PATIENCE.idle),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.guard import network_of
 from sipd.net.base import unsaid, untold
+from sipd.net.pace import Pace
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Connections:
         self.is_exempt: Callable[[str], bool] = _nobody  # whether an address may have any number: a peer's
         self.dropped = 0  # messages that a closed or slow connection did not take
         self.refused = 0  # connections that were one too many
+        self.handshakes = Pace()
         self._open: set[StreamFlow] = set()
         self._by_remote: dict[Hop, StreamFlow] = {}
         self._aliases: dict[Hop, list[StreamFlow]] = {}  # place -> connections that lead there too (RFC 5923 §5)

@@ -223,6 +223,10 @@ class TlsListener(StreamListener):
     async def wrap(self, flow: StreamFlow, raw: socket.socket) -> tuple[trio.abc.Stream, Callable[[bytes], int] | None]:
         """The TLS stream over a connected socket; the handshake is awaited here."""
         keep_alive(raw)
+        if flow.was_accepted and not self.connections.is_exempt(flow.remote.host):
+            delay = self.connections.handshakes.delay(flow.remote.host, trio.current_time())
+            if delay:
+                await trio.sleep(delay)
         stream = await self.tls.secured(flow, raw)
         if not flow.was_accepted:
             self.connections.alias(flow, flow.remote)  # good for the other names of that server, too (RFC 5923 §8.1)

@@ -270,6 +270,19 @@ async def test_a_handshake_has_its_time(authority, first):
         assert await server.end_of() == "slow_handshake"
 
 
+async def test_handshakes_of_one_source_wait_for_their_turn(authority, monkeypatch):
+    """Others do not wait, nor do peers."""
+    server = Server(authority.files(authority.signed("sip.example.com")), Patience(connect=0.2))
+    waits = iter([0.0, 60.0, 60.0])
+    monkeypatch.setattr(server.flows.connections.handshakes, "delay", lambda source, now: next(waits))
+    async with running(server):
+        await connected(server, phone(authority))
+        await closed(await server.open_tcp())
+        assert await server.end_of() == "slow_handshake"
+        server.flows.connections.is_exempt = lambda host: True
+        await connected(server, phone(authority))
+
+
 async def test_a_peer_that_goes_away_in_the_handshake_is_said(authority):
     server = Server(authority.files(authority.signed("sip.example.com")))
     async with running(server):
