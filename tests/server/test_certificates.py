@@ -178,3 +178,26 @@ async def test_our_own_one_is_renewed_while_the_server_runs(tmp_path, autojump_c
         await certificates.renew()
     assert place.read_bytes() != expired
     assert certificates.tls.expires > datetime.datetime.now(datetime.UTC)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_what_is_wrong_is_said_every_day(authority, tmp_path, autojump_clock, monkeypatch, capsys, is_own):
+    async def here(function):
+        await trio.lowlevel.checkpoint()
+        return function()
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", here)
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3)
+    named = authority.signed("192.0.2.1", not_after=soon)
+    place = tmp_path / "there" / "own.pem"
+    place.parent.mkdir()
+    certificates = Certificates(await cache_with(tls_certificate="" if is_own else str(named.chain)), HOPS, place)
+    if is_own:
+        for file in place.parent.iterdir():
+            file.unlink()
+        place.parent.rmdir()
+    capsys.readouterr()
+    with trio.move_on_after(2.5 * LOOK):
+        await certificates.renew()
+    said = "certificate_not_renewed" if is_own else "certificate_expires"
+    assert capsys.readouterr().err.count(f"event={said}") == 2
