@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 def follows_3xx(house: House, decision: Proxy) -> bool:
-    """Whether the contacts of a 3xx are tried: as the caller asked, else as the setting says (RFC 3841 §9.1)."""
+    """Whether the contacts of a 3xx are tried: as the caller asked, else as the setting says (RFC 3841 §9.1).
+
+    Never where the Request-URI means no user of ours: then it is not for us to choose other targets (§16.5).
+    """
+    if decision.owner is None:
+        return False
     asked = decision.disposition.recurse
     return house.tables.settings.recurse if asked is None else asked
 

@@ -112,6 +112,18 @@ async def test_a_request_for_another_domain_has_that_uri_as_its_only_target(worl
     assert [got.request_uri for got in far.requests("INVITE")] == [far.uri]
 
 
+@pytest.mark.parametrize("wish", [(), (("Request-Disposition", "recurse"),)])
+async def test_no_target_is_added_to_a_request_for_somebody_elses_uri(world, autojump_clock, wish):
+    """A 3xx of another domain is the caller's, even where the setting says to follow."""
+    world.settings(recurse=True)
+    alice, there = world.phone("alice"), world.phone("there", "answers")
+    far = world.phone("far", f"moved:{there.uri}")
+    alice.send(alice.request("INVITE", far.uri, headers=wish))
+    moved = await alice.status(302)
+    assert moved.contacts[0].uri.text == there.uri
+    assert not there.seen
+
+
 async def test_one_contact_is_rung_once_even_if_a_script_names_it_twice(world, autojump_clock):
     alice, bob = pair(world)
     place = f'<location url="{bob.uri}" clear="no">'
