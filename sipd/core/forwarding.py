@@ -136,14 +136,15 @@ def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:
 
     Both, too, where one side is reached by its flow only: the value of that
     side names it, and the order says which way a request goes. Sips URIs where
-    the Request-URI or the next hop's is one (§16.6 step 4).
+    the Request-URI or the next hop's is one; where it changes between secure and
+    not we stay in any case (§16.6 step 4).
     """
     if request.method not in DIALOG_MAKERS or request.to_tag is not None:
         return ()
     here = "" if passage.came is None else sender_token(request, passage.came)
     there = _target_token(passage.target)
     secure = is_secure(request, passage.target)
-    by_itself = passage.record_route or here or there or (secure and passage.came_transport not in SECURE)
+    by_itself = passage.record_route or here or there or secure != (passage.came_transport in SECURE)
     if not (by_itself or _must_stay(request, passage.target)):
         return ()
     seal = passage.seal

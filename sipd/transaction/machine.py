@@ -166,6 +166,7 @@ INVITE_SERVER: Final[Table] = {  # §17.2.1, RFC 6026 figure 7
     (ACCEPTED, SUCCESS): (ACCEPTED, (PASS,)),
     (ACCEPTED, ACK): (ACCEPTED, (ACKED,)),
     (ACCEPTED, TIMER_L): (TERMINATED, (ENDED,)),
+    (TERMINATED, SUCCESS): (TERMINATED, (PASS,)),  # without state, to where it would have gone (§16.7 step 9)
 }
 
 NON_INVITE_SERVER: Final[Table] = {  # §17.2.2
@@ -251,7 +252,7 @@ IGNORED: Final[dict[str, dict[State, tuple[Input, ...]]]] = {
         COMPLETED: (PROVISIONAL, REFUSAL, GIVE_UP, TRANSPORT_ERROR),
         CONFIRMED: (AGAIN, ACK, PROVISIONAL, REFUSAL, GIVE_UP, TRANSPORT_ERROR),
         ACCEPTED: (AGAIN, PROVISIONAL, REFUSAL, GIVE_UP, TRANSPORT_ERROR),  # the 2xx comes again by itself
-        TERMINATED: SERVER_INPUTS,
+        TERMINATED: (AGAIN, ACK, PROVISIONAL, REFUSAL, GIVE_UP, TRANSPORT_ERROR),
     },
     "non-INVITE server": {
         TRYING: (AGAIN, ACK, TRANSPORT_ERROR),

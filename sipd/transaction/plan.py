@@ -84,7 +84,7 @@ def prepare(
             new, actions = row[0], actions + row[1]
             end = pairs[new][1]
         functions = tuple(do[action] for action in actions)
-        if new == TERMINATED:
+        if new == TERMINATED != old:
             functions = (forget, *functions, release)
             return Move(new, None, functions)  # forgotten, timers and all
         return Move(new, timers(old, new), functions)

@@ -69,6 +69,7 @@ def _request(uri: str, *more: str):
         ("sips:b@h.test", (), "TCP", False, ["<sips:10.0.0.1:5061;lr;sd=", "<sips:10.0.0.2:443;lr;sd="]),
         ("sip:b@h.test", ("Route: <sips:next.test;lr>",), "TLS", True, ["<sips:10.0.0.1:5061;lr;sd="]),
         ("sip:b@h.test", (), "TLS", True, ["<sip:10.0.0.1:5061;transport=tls;lr;sd="]),
+        ("sip:b@h.test", (), "TLS", False, ["<sip:10.0.0.1:5061;transport=tls;lr;sd="]),
     ],
 )
 def test_what_is_recorded_is_sips_where_the_request_goes_by_sips(uri, route, transport, setting, values):

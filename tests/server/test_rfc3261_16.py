@@ -297,6 +297,21 @@ async def test_a_phone_silent_after_timer_c_and_its_cancel_ends_as_408(world, au
     assert (world.house.transactions.servers, world.house.transactions.clients) == (0, 0)
 
 
+async def test_a_2xx_after_the_refusal_and_its_transaction_reaches_the_caller(world, autojump_clock):
+    """§16.7 step 9: a server left as silent picks up, deaf to our CANCEL, when the caller heard 486 long ago."""
+    alice, slow = world.phone("alice"), world.phone("slow", "deaf")
+    busy = world.phone("busy", "486")
+    world.resolver.found["far.example"] = [slow.hop, busy.hop]
+    invite = alice.request("INVITE", "sip:x@far.example", branch="z9hG4bKmine")
+    alice.send(invite)
+    tag = (await alice.status(486)).to_tag or ""
+    alice.send(alice.request("ACK", "sip:x@far.example", branch="z9hG4bKmine", call_id=invite.call_id, to_tag=tag))
+    await trio.sleep(10)
+    assert world.house.transactions.servers == 0
+    slow.answer()
+    await alice.status(200)
+
+
 # --- §16.9, §16.10 ---------------------------------------------------------------------------------------------
 
 

@@ -191,10 +191,8 @@ class InviteServer(Transaction):
             if self.state == "Proceeding":
                 self.state = "Accepted"
                 self.set("L", 64 * self.times.t1, self.over)
-            if (
-                self.state != "Terminated"
-            ):  # whoever made it repeats it; after a refusal it still goes up (§16.7 step 5)
-                self.send(str(status))
+            # Whoever made it repeats it; after a refusal it still goes up (§16.7 step 5), and after the end (step 9).
+            self.send(str(status))
 
     def timer_g(self, interval: float) -> None:
         self.send(str(self.last))

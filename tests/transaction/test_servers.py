@@ -69,6 +69,27 @@ def test_a_2xx_after_the_refusal_still_goes_to_the_caller() -> None:
     assert scene.wire.statuses == [487, 200, 487]
 
 
+def test_a_2xx_after_the_end_is_passed_on_without_state() -> None:
+    scene = Scene()
+    server = scene.server()
+    scene.answers(server, 486)
+    scene.again(server, "ACK")
+    scene.run()
+    scene.answers(server, 180, 404, 200)
+    assert scene.wire.statuses == [486, 200]
+    assert (scene.table.servers, scene.user.told, len(scene.table.deadlines)) == (0, ["ended"], 0)
+
+
+def test_a_2xx_after_the_end_disturbs_no_later_transaction_of_the_same_branch() -> None:
+    scene = Scene(reliable=True)
+    server = scene.server()
+    scene.answers(server, 486)
+    scene.again(server, "ACK")
+    later = scene.server()
+    scene.answers(server, 200)
+    assert (later.state, scene.table.servers) == ("proceeding", 1)
+
+
 # --- non-INVITE server (§17.2.2) ---
 
 
