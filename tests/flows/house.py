@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from sipd.control.rpc import ask, control_path_of
-from sipd.rows import Binding, PutBinding, PutDomain, PutUser, Settings
+from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutUser, Script, Settings
 from sipd.store import create, user_row
 from sipd.store.backends import open_store
 from sipd.store.url import parse_url
@@ -23,7 +23,7 @@ FOR_EVER = 4_000_000_000.0
 
 
 class House:
-    """One sipd; `users` are address-of-record -> (realm, password), `bindings` user -> contact; TLS one port higher."""
+    """One sipd; `users` are address-of-record -> (realm, password), `bindings` and `scripts` those of users."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class House:
         domains: tuple[str, ...],
         users: dict[str, tuple[str, str]],
         bindings: dict[str, str],
+        scripts: dict[str, str] | None = None,
         **settings: object,
     ) -> None:
         directory.mkdir()
@@ -41,6 +42,10 @@ class House:
         changes += [
             PutBinding(Binding(f"{user}@{domains[0]}", contact, expires_at=FOR_EVER))
             for user, contact in bindings.items()
+        ]
+        changes += [
+            PutScript(Script(f"{user}@{domains[0]}", "cpl", text.encode(), "application/cpl+xml", 0.0))
+            for user, text in (scripts or {}).items()
         ]
         trio.run(self._make, domains, Settings(**settings), changes)  # type: ignore[arg-type]  # as the test wrote them
         listen = [f"udp:{HERE}:{self.port}", f"tcp:{HERE}:{self.port}"]
