@@ -80,7 +80,7 @@ def pair(tmp_path_factory):
     authority = Authority(directory)
     certificates = [authority.signed(HERE).chain for _ in range(2)]
     files = {"tls_certificate": str(certificates[0]), "tls_ca": str(authority.path), "tls_client": "required"}
-    sipd = House(directory / "sipd", (HERE,), users, {}, auth="none", **files)
+    sipd = House(directory / "sipd", (HERE,), users, {}, None, auth="none", **files)
     kamailio = Kamailio(directory / "kamailio", certificates[1], authority.path)
     yield sipd, kamailio
     try:
