@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax, TemporarilyUnavailable
-from sipd.message import parse_address, parse_uri
+from sipd.message import parse_address, parse_route, parse_uri
 
 if TYPE_CHECKING:
     from sipd.hop import Target
@@ -27,6 +27,16 @@ def as_asked(asked: Uri, target: Target) -> Target:
     if asked.scheme == "sips":
         raise TemporarilyUnavailable(headers=NOT_ALLOWED)
     return target._replace(uri=with_scheme("sip", target.uri)) if scheme == "sips" else target
+
+
+def way_of(request: Request, target: Target) -> Uri:
+    """The URI that says where to send: first Route, else the Request-URI (§16.6 step 7); as sips for a sips target."""
+    if target.path:
+        way = parse_route(target.path[0]).uri
+    else:
+        routes = request.routes
+        way = routes[0].uri if routes else target.uri
+    return with_scheme("sips", way) if target.uri.scheme == "sips" and way.is_sip else way
 
 
 def may_follow(asked: Uri, contact: Uri) -> bool:

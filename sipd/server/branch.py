@@ -10,10 +10,9 @@ import trio
 
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
 from sipd.core.privacy import no_privacy
-from sipd.core.sips import REQUIRED, as_asked, with_scheme
+from sipd.core.sips import REQUIRED, as_asked, way_of
 from sipd.errors import SipError
 from sipd.hop import SECURE
-from sipd.message import parse_address
 from sipd.net import numeric
 from sipd.server.answer import local_response, refusal
 from sipd.server.hops import LARGEST_DATAGRAM, OTHER_PATIENCE, PATIENCE, Hops
@@ -23,7 +22,7 @@ from sipd.trace import Step
 
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Target
-    from sipd.message import Response, Uri
+    from sipd.message import Response
     from sipd.server.late import LateAnswers
     from sipd.server.node import CallView, Parent
     from sipd.transaction import ClientTransaction, Handle
@@ -105,7 +104,7 @@ class Branch:
         """The branch's task: find the hops where they take finding, and live until the final response."""
         if self._hops is None:
             try:
-                hops = await self._call.house.resolver.find(self._way())
+                hops = await self._call.house.resolver.find(way_of(self._call.request, self.target))
             except SipError as fault:
                 self._call.trace.append(Step("branch", self.target.uri.text, f"no way there: {fault.text}"))
                 if self.final is None:
@@ -233,8 +232,7 @@ class Branch:
         if self._call.request.method == "INVITE" and not self.cancelled and (status > 100 or self._timer is None):
             house = self._call.house
             now = house.now()
-            if status > 100 or self._timer is None:  # a 100 says nothing new (§16.7 step 2)
-                self._ringing_until = now + house.tables.settings.timer_c
+            self._ringing_until = now + house.tables.settings.timer_c
             if self._timer is None:
                 self._timer = house.transactions.deadlines.call_at(self._ringing_until, self._guarded_c, now)
         if status > 100:
@@ -246,15 +244,6 @@ class Branch:
             return self._local(500, "Next Hop Unavailable")
         return returned_copy(response)
 
-    def _way(self) -> Uri:
-        """The URI that says where to send: first Route, else the Request-URI (§16.6 step 7); sips for a sips target."""
-        if self.target.path:
-            way = parse_address(self.target.path[0]).uri
-        else:
-            route = self._call.request.routes
-            way = route[0].uri if route else self.target.uri
-        return with_scheme("sips", way) if self.target.uri.scheme == "sips" and way.is_sip else way
-
     def _known_hops(self) -> list[Hop] | None:
         """Hops without waiting: where the phone came from, a numeric or lately found address."""
         target, house = self.target, self._call.house
@@ -264,7 +253,7 @@ class Branch:
                 self._flow = flow
                 return [flow.remote]
         try:
-            return house.resolver.now(self._way())
+            return house.resolver.now(way_of(self._call.request, self.target))
         except SipError:
             return []
 
@@ -332,7 +321,7 @@ class Branch:
             return False
         if target.owner and any(binding.uri == target.uri.text for binding in call.house.tables.bindings(target.owner)):
             return False
-        return call.request.to_tag is None or numeric(self._way().host) is None
+        return call.request.to_tag is None or numeric(way_of(self._call.request, self.target).host) is None
 
     def _wait_for(self, client: ClientTransaction) -> None:
         """Give that hop some time to answer; then the next one is tried."""

@@ -17,11 +17,10 @@ from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import assertion, no_privacy
 from sipd.core.routes import local_domain
-from sipd.core.sips import as_asked, with_scheme
+from sipd.core.sips import as_asked, way_of
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
 from sipd.errors import SipError
 from sipd.hop import DEFAULT_PORTS, SECURE, Hop, Way
-from sipd.message import parse_route
 from sipd.net.base import Recent
 from sipd.server.answer import discreet, local_response, our_tag
 from sipd.trace import Step
@@ -78,7 +77,7 @@ class Stateless:
         house, request = self._house, inquiry.request
         if request.method == "ACK" and not inquiry.in_dialog and request.to_tag == our_tag(house.seal, request):
             return  # the ACK of a refusal of ours
-        secure = target.uri.scheme == "sips"  # over TLS, under whichever name
+        way, secure = way_of(request, target), target.uri.scheme == "sips"  # over TLS, under whichever name
         if target.uri.scheme != request.uri.scheme:
             try:
                 target = as_asked(request.uri, target)
@@ -93,10 +92,6 @@ class Stateless:
             if target.bound:
                 self._failed(inquiry, flow, 430)
                 return
-        routes = request.routes
-        way = parse_route(target.path[0]).uri if target.path else routes[0].uri if routes else target.uri
-        if secure and way.is_sip:
-            way = with_scheme("sips", way)
         try:
             hops = house.resolver.now(way, self._steady(request))
             if hops:
