@@ -11,6 +11,7 @@ from sipd.net.addresses import (
     Unreachable,
     bind_failure,
     family_of,
+    far_end,
     host_port,
     local_addresses,
     numeric,
@@ -90,6 +91,22 @@ def test_only_one_machine_can_be_sent_to(host):
 
 def test_unicast_keeps_the_one_spelling():
     assert unicast("2001:DB8::1") == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("transport", "host", "name", "known_by"),
+    [
+        ("TLS", "192.0.2.1", "Example.com.", "example.com"),
+        ("TLS", "192.0.2.1", "192.0.2.1", ""),
+        ("TLS", "2001:db8::1", "2001:DB8:0::1", ""),
+        ("TLS", "192.0.2.1", "192.0.2.2", "192.0.2.2"),
+        ("WSS", "192.0.2.1", "example.com", "example.com"),
+        ("TCP", "192.0.2.1", "example.com", ""),  # nothing is proved there
+        ("UDP", "192.0.2.1", "example.com", ""),
+    ],
+)
+def test_a_connection_is_known_by_the_name_it_must_prove(transport, host, name, known_by):
+    assert far_end(Hop(transport, host, 5061, name)) == Hop(transport, host, 5061, known_by)
 
 
 def test_ipv6_is_bracketed_in_sent_by():

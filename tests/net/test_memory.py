@@ -163,6 +163,28 @@ async def test_an_address_is_had_once(network):
     network.listener(*PHONE[:3])
 
 
+async def test_tls_needs_no_certificates_and_keeps_connections_by_name():
+    network = MemoryNetwork()
+    ours, theirs = Hop("TLS", "192.0.2.1", 5061), Hop("TLS", "192.0.2.9", 5061)
+    house, other = network.host(ours), network.host(theirs)
+    heard = house.receive = Heard()
+    other.receive = Heard(echo)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(house.run)
+        one, two = house.to(theirs._replace(name="A.example")), house.to(theirs._replace(name="b.example"))
+        assert one is not two
+        assert house.to(theirs._replace(name="a.example.")) is one
+        assert house.known(theirs) is None
+        assert house.to(theirs._replace(name=theirs.host)) is house.to(theirs), "an address is its own name"
+        one.send(message())
+        await heard.count(1)
+        assert heard.flows == [one]
+        assert (one.names, one.reliable, one.sent_by) == (("a.example",), True, "192.0.2.1:5061")
+        assert [sent.target for sent in network.sent][:1] == [theirs]
+        assert house.is_ours("192.0.2.1", None), "5061 is the default port of TLS"
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_network_lives_as_long_as_anyone_runs_it():
     network = MemoryNetwork()
     house, other = network.host(HERE), network.host(PHONE)
