@@ -77,6 +77,11 @@ class NonceWindows:
         self._windows: Ageing[str, tuple[int, int]] = Ageing(life, capacity)
         self._not_before = not_before
 
+    @property
+    def capacity(self) -> int:
+        """The most that are kept."""
+        return self._windows.capacity
+
     def __len__(self) -> int:
         return len(self._windows)
 
@@ -118,6 +123,11 @@ class ChallengedCalls:
     def __init__(self, life: float = 600.0, capacity: int = 10_000) -> None:
         self._calls: Ageing[int, None] = Ageing(life, capacity)
 
+    @property
+    def capacity(self) -> int:
+        """The most that are kept."""
+        return self._calls.capacity
+
     def __len__(self) -> int:
         return len(self._calls)
 
@@ -135,6 +145,11 @@ class Failures:
     def __init__(self, life: float = 300.0, capacity: int = 10_000, allowed: int = 5) -> None:
         self._counts: Ageing[int, int] = Ageing(life, capacity)
         self.allowed = allowed
+
+    @property
+    def capacity(self) -> int:
+        """The most that are kept."""
+        return self._counts.capacity
 
     def __len__(self) -> int:
         return len(self._counts)

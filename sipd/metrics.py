@@ -1,6 +1,18 @@
-"""Plain counters of this process, by fixed names."""
+"""Plain counters of this process, by fixed names, and gauges of its tables."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Gauge(NamedTuple):
+    """How many entries a table has now, and the most it may have."""
+
+    size: Callable[[], int]
+    most: int
 
 
 class Counters:

@@ -76,8 +76,9 @@ def explain(house: House, arguments: dict[str, object]) -> object:
 
 
 def stats(house: House, arguments: dict[str, object]) -> object:
-    """The counters of the server."""
-    return house.counters.as_dict()
+    """The counters of the server, and how full its tables are."""
+    sizes = {name: gauge.size() for name, gauge in house.gauges.items()}
+    return house.counters.as_dict() | sizes | house.network.gauges()
 
 
 def listening(house: House, arguments: dict[str, object]) -> object:

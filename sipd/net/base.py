@@ -67,6 +67,9 @@ class Network(Protocol):
     def has_tls(self) -> bool:
         """Whether one of our listeners takes TLS."""
 
+    def gauges(self) -> dict[str, int]:
+        """Counts for the metrics, by name."""
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
 

@@ -27,6 +27,10 @@ class DeadHops:
         self._clock = clock
         self._until: Recent[Hop, float] = Recent(MAX_DEAD)
 
+    def __len__(self) -> int:
+        """Hops remembered, some of which may be good again."""
+        return len(self._until)
+
     def failed(self, hop: Hop, seconds: float = DEAD_FOR) -> None:
         """It did not answer, could not be reached, or asked to be left alone for `seconds`."""
         self._until.put(hop, self._clock() + min(seconds, LONGEST))

@@ -283,6 +283,10 @@ class MemoryHost:
         """Whether one of our listeners takes TLS."""
         return any(listener.hop.transport in SECURE for listener in self._listeners)
 
+    def gauges(self) -> dict[str, int]:
+        """None: what is in memory is seen in tests."""
+        return {}
+
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
         host = numeric(host) or host.lower()

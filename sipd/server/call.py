@@ -21,6 +21,7 @@ from sipd.server.late import LateAnswers
 from sipd.server.registration import commit
 from sipd.server.search import Search
 from sipd.trace import Step
+from sipd.transaction.table import WAITING_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -228,7 +229,17 @@ class Call:
     @property
     def room(self) -> int:
         """How many more children the call may have (SECURITY T38: what nobody sent on is bounded, too)."""
-        return MOST_BRANCHES - len(self._targets)
+        return max(0, min(MOST_BRANCHES - len(self._targets), self._room_in_all))
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the server has as many client transactions as it may have (T59, T120)."""
+        return self._room_in_all <= 0
+
+    @property
+    def _room_in_all(self) -> int:
+        transactions = self.house.transactions
+        return WAITING_OUT * transactions.capacity - transactions.clients
 
     @property
     def unmet_privacy(self) -> tuple[str, ...]:

@@ -53,14 +53,14 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house", "_merged", "_rate", "_stateless", "_trying")
+    __slots__ = ("_house", "_rate", "merged", "stateless", "trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._rate = house.admission.rate
-        self._stateless = Stateless(house)
-        self._trying = Trying(house.transactions)
-        self._merged = Merged()
+        self.stateless = Stateless(house)
+        self.trying = Trying(house.transactions)
+        self.merged = Merged()
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message: a datagram, or what a stream's framing cut out."""
@@ -129,7 +129,7 @@ class Dispatch:
             response = believed(response, house.is_peer(flow))
         client = house.transactions.client_for(response)
         if client is None:  # a stray one is passed on only where our seal says that we passed its request (T112, T114)
-            if not (self._stateless.on and self._stateless.pass_back(response)):
+            if not (self.stateless.on and self.stateless.pass_back(response)):
                 house.counters.dropped += 1
             return
         # Nor is one that names another (§18.1.2), or has no way to go once our Via is off (§16.7 step 3).
@@ -206,7 +206,7 @@ class Dispatch:
             names=came.names,
         )
         if stateless:
-            inquiry.identity = self._stateless.sender_of(request)
+            inquiry.identity = self.stateless.sender_of(request)
         return inquiry
 
     def _decide(self, request: Request, flow: Flow, came: Flow) -> None:
@@ -216,7 +216,7 @@ class Dispatch:
         stateless = house.tables.settings.mode == "stateless"
         decision: Decision | Missing
         try:
-            if request.method == "REGISTER" and self._merged.is_merged(request):
+            if request.method == "REGISTER" and self.merged.is_merged(request):
                 raise LoopDetected("Merged Request")
             inquiry = self._inquiry(request, came, trace, stateless)
             decision = decide(inquiry, house.tables)
@@ -231,19 +231,19 @@ class Dispatch:
         match decision:
             case Respond(challenge=True):
                 self._challenge(request, flow, decision, trace, wait)
-            case Respond() if request.method != "REGISTER" and self._merged.is_merged(request):
+            case Respond() if request.method != "REGISTER" and self.merged.is_merged(request):
                 self._refuse(request, flow, LoopDetected("Merged Request"), trace)
             case Respond():
                 self._respond(request, flow, decision, trace)
             case Relay():
-                self._stateless.forward(inquiry, flow, decision.target)
+                self.stateless.forward(inquiry, flow, decision.target)
             case _ if request.method in NO_ANSWER:
                 house.counters.dropped += 1
             case Commit():
                 self._commit(inquiry, flow, decision)
-            case Proxy() if stateless and (target := self._stateless.takes(decision)):
-                self._stateless.remember(request, inquiry.identity)
-                self._stateless.forward(inquiry, flow, target)
+            case Proxy() if stateless and (target := self.stateless.takes(decision)):
+                self.stateless.remember(request, inquiry.identity)
+                self.stateless.forward(inquiry, flow, target)
                 house.explain.keep(inquiry.wall, request, inquiry.source, 0, trace)
             case _:
                 self._call(inquiry, flow, decision)
@@ -271,7 +271,7 @@ class Dispatch:
         if request.method in NO_ANSWER:
             house.counters.dropped += 1
             return
-        if self._stateless.on:
+        if self.stateless.on:
             house.counters.answered += 1
             flow.send(bytes(response))
         else:
@@ -302,7 +302,7 @@ class Dispatch:
     def _commit(self, inquiry: Inquiry, flow: Flow, decision: Commit) -> None:
         server = self._open(inquiry.request, flow)
         if server is not None:
-            self._trying.expect(server, inquiry.now)
+            self.trying.expect(server, inquiry.now)
             commit(self._house, server, inquiry, decision)
 
     def _call(self, inquiry: Inquiry, flow: Flow, decision: Decision | Missing) -> None:
@@ -313,7 +313,7 @@ class Dispatch:
         if request.method == "INVITE":  # past admission: quiet the caller's timer A (§16.2)
             house.transactions.respond(server, 100, bytes(response_to(request, 100)))
         else:
-            self._trying.expect(server, inquiry.now)
+            self.trying.expect(server, inquiry.now)
         call = Call(house, server, inquiry, flow)
         try:
             call.begin(decision)
@@ -327,7 +327,7 @@ class Dispatch:
         """CANCEL is answered here and ends the branches of its INVITE; never challenged (§9.2, §16.10)."""
         house = self._house
         invite = house.transactions.invite_for(request)
-        if invite is None and self._stateless.on:
+        if invite is None and self.stateless.on:
             self._pass_cancel(request, flow, came)
             return
         server = self._open(request, flow)
@@ -344,11 +344,11 @@ class Dispatch:
         inquiry = self._inquiry(request, came, [], stateless=True)
         target = None
         with suppress(Missing, Forbidden, NotFound, TemporarilyUnavailable):
-            target = self._stateless.takes(decide(inquiry, house.tables))
+            target = self.stateless.takes(decide(inquiry, house.tables))
         if target is None:
             flow.send(bytes(local_response(house.seal, request, 481)))
         else:
-            self._stateless.forward(inquiry, flow, target)
+            self.stateless.forward(inquiry, flow, target)
 
     def _answer_without_state(self, request: Request, flow: Flow, fault: SipError) -> None:
         house = self._house

@@ -37,6 +37,15 @@ class Explain:
         self._ring: deque[Told] = deque(maxlen=kept)
         self._listener: Callable[[Told], None] | None = None
 
+    def __len__(self) -> int:
+        """How many are kept now."""
+        return len(self._ring)
+
+    @property
+    def most(self) -> int:
+        """How many are kept at most."""
+        return self._ring.maxlen or 0
+
     def listen(self, listener: Callable[[Told], None]) -> None:
         """Call this with each request that is settled from now on (`-d misc`)."""
         self._listener = listener

@@ -252,12 +252,13 @@ class Fork:
         self._filling = False
 
     def _give_up(self) -> None:
-        """The request has had as many branches as it may have in all: what has been said so far must do."""
+        """No room for a further branch, in this request or in the server: what has been said so far must do."""
         self._call.trace.append(Step("fork", "too many branches", "no further one"))
         self._stop_groups()
         self._act(None, self._context.no_more())
         if self.final is None and not self._context.pending:
-            self._settle(local_response(self._call.house.seal, self._call.request, 440))
+            status = 503 if self._call.overloaded else 440
+            self._settle(local_response(self._call.house.seal, self._call.request, status))
 
     def _take(self) -> list[Node]:
         """The next children, with the free breadth dealt out evenly; later groups keep theirs, as they may join."""

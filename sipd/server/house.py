@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sipd.hop import SECURE
 from sipd.log import LOG, EventLog
-from sipd.metrics import Counters
+from sipd.metrics import Counters, Gauge
 from sipd.server.explain import Explain
 from sipd.server.ids import Ids
 from sipd.server.returning import Returning
@@ -47,6 +47,7 @@ class House:
     explain: Explain = field(default_factory=Explain)
     returning: Returning = field(default_factory=Returning)
     log: EventLog = LOG
+    gauges: dict[str, Gauge] = field(default_factory=dict)
 
     def is_peer(self, flow: Flow) -> bool:
         """Whether a trusted server is at the far end: by address, or by a name it has proved (RFC 3325 §5).

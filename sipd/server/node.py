@@ -59,6 +59,10 @@ class CallView(Parent, Protocol):
         """How many more children the call may have."""
 
     @property
+    def overloaded(self) -> bool:
+        """Whether the server has as many client transactions as it may have."""
+
+    @property
     def unmet_privacy(self) -> tuple[str, ...]:
         """Critical privacy that only a peer might give (RFC 3323 §5)."""
 

@@ -38,6 +38,7 @@ from sipd.server.clock import Clock
 from sipd.server.debug import CATEGORIES, show_more, tap_of
 from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
+from sipd.server.gauges import gauges_of
 from sipd.server.house import House
 from sipd.server.limits import limit_network, limit_rate
 from sipd.server.pins import Pins, drop_dead
@@ -262,6 +263,7 @@ def furnish(
     )
     house.explain.resize(settings.traces)
     dispatch = Dispatch(house)
+    house.gauges = gauges_of(house, dispatch)
     network.receive = dispatch.receive
     pins = Pins(network)
     cache.watch(pins.heed)

@@ -45,6 +45,10 @@ class Stateless:
         self._house = house
         self._passed: Recent[str, Identity] = Recent(REMEMBERED)
 
+    def __len__(self) -> int:
+        """Requests known again."""
+        return len(self._passed)
+
     @property
     def on(self) -> bool:
         """Whether the server's mode is stateless."""

@@ -40,7 +40,10 @@ class Trying:
 
     def expect(self, server: ServerTransaction, now: float) -> None:
         """See to it that this request, which came now, has a 100 if it has no answer in time."""
-        self._queue.append((now + self._wait, server))
+        queue = self._queue
+        while queue and queue[0][1].answered:
+            queue.popleft()
+        queue.append((now + self._wait, server))
         if self._handle is None:
             self._handle = self._transactions.deadlines.call_at(now + self._wait, self._due, now)
 

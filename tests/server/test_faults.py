@@ -97,11 +97,18 @@ def plant(monkeypatch, room: str, name: str) -> list[str]:
     return struck
 
 
+def phone_of(world, name, does="rings"):
+    """The phone of that name, made when there is none."""
+    phone = world.phones.get(name) or world.phone(name)
+    phone.does, phone.answered, phone._invite = does, False, None
+    return phone
+
+
 async def a_bit_of_everything(world) -> None:
-    alice = world.phone("alice")
-    desk, mobile = world.phone("desk", "rings deaf"), world.phone("mobile", "rings")
-    voicemail, moved = world.phone("vm", "answers"), world.phone("moved")
-    far = world.phone("far", "answers")
+    alice = phone_of(world, "alice")
+    desk, mobile = phone_of(world, "desk", "rings deaf"), phone_of(world, "mobile", "rings")
+    voicemail, moved = phone_of(world, "vm", "answers"), phone_of(world, "moved")
+    far = phone_of(world, "far", "answers")
     moved.does = f"moved:{far.uri}"
     world.resolver.found["far.example"] = far.hop
     alice.send(alice.request("REGISTER", f"sip:{DOMAIN}", to=f"sip:alice@{DOMAIN}"))
@@ -139,13 +146,13 @@ async def a_bit_of_everything(world) -> None:
     alice.send(alice.request("INVITE", f"sip:nobody@{DOMAIN}"))
     await trio.sleep(1)
     world.settings(mode="proxy")
-    silent = world.phone("silent")
+    silent = phone_of(world, "silent")
     silent.react = lambda request, flow: None
     world.bind(f"frank@{DOMAIN}", silent)
     alice.send(alice.request("MESSAGE", f"sip:frank@{DOMAIN}"))
     alice.send(alice.request("INVITE", f"sip:frank@{DOMAIN}"))
     world.bind(f"heidi@{DOMAIN}", type("Local", (), {"uri": f"sip:ivan@{DOMAIN}"}))
-    world.bind(f"ivan@{DOMAIN}", world.phone("ivan", "rings deaf"))
+    world.bind(f"ivan@{DOMAIN}", phone_of(world, "ivan", "rings deaf"))
     alice.send(alice.request("INVITE", f"sip:heidi@{DOMAIN}"))  # until Timer C
     for uri in (f"sip:heidi@{DOMAIN}", f"sip:carol@{DOMAIN}"):
         invite = alice.request("INVITE", uri, branch=f"z9hG4bK{uri[4:7]}")

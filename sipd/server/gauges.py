@@ -1,0 +1,43 @@
+"""How full every table of the server is, and how full it may get (SECURITY T120)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.metrics import Gauge
+from sipd.net.dead import MAX_DEAD
+from sipd.server import merged, returning, stateless
+from sipd.store import writer
+from sipd.transaction.table import WAITING_OUT
+
+if TYPE_CHECKING:
+    from sipd.server.dispatch import Dispatch
+    from sipd.server.house import House
+
+TWICE: Final = 2
+"""Tables in two generations hold up to twice what they promise."""
+
+
+def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
+    """A gauge for each table that what comes in can make longer, by name."""
+    transactions, guard, admission = house.transactions, house.admission.guard, house.admission
+    waiting, kept = transactions.capacity, WAITING_OUT * transactions.capacity
+    nonces, challenged, failures = guard.nonces, guard.challenged, guard.failures
+    explain, dead = house.explain, house.resolver.dead
+    return {
+        "requests_unanswered": Gauge(lambda: transactions.unanswered, waiting),
+        "server_transactions": Gauge(lambda: transactions.servers, kept),
+        "client_transactions": Gauge(lambda: transactions.clients, TWICE * kept + waiting),  # each may have its CANCEL
+        "non_invites_under_way": Gauge(lambda: len(dispatch.trying), kept),
+        "merged_known": Gauge(lambda: len(dispatch.merged), TWICE * merged.REMEMBERED),
+        "stateless_known": Gauge(lambda: len(dispatch.stateless), TWICE * TWICE * stateless.REMEMBERED),
+        "responses_returning": Gauge(lambda: len(house.returning), returning.MOST_SENT),
+        "nonces": Gauge(lambda: len(nonces), nonces.capacity),
+        "calls_challenged": Gauge(lambda: len(challenged), challenged.capacity),
+        "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
+        "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),
+        "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.capacity),
+        "hops_dead": Gauge(lambda: len(dead), TWICE * MAX_DEAD),
+        "calls_explained": Gauge(lambda: len(explain), explain.most),
+        "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),
+    }
