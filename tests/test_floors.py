@@ -58,6 +58,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "trying",
     "merged",
     "dispatch",
+    "gauges",
     "certificates",
     "limits",
     "startup",
