@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from sipd.core.routes import address_of_record
-from sipd.errors import BadSyntax
+from sipd.errors import BadSyntax, SipError
 from sipd.message import Address, Response, parse_address, parse_uri, sip_uri
 from sipd.message.headers import CANONICAL
 
@@ -56,6 +56,7 @@ _SAFE_IN_USER: Final = "-_.!~*'()&=+$,;?/"
 def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
     """See whether a peer sent it, and take off what is not to be believed; and what it says of privacy.
 
+    Raises SipError (500) for a REGISTER with critical privacy (RFC 3323 §5).
     P-Preferred-Identity is a wish to the first proxy, and always ends here
     (RFC 3325 §6): it hints whose credentials to ask for where From is
     anonymous. What we assert is the user himself, by address and number, in any case.
@@ -69,6 +70,8 @@ def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
         inquiry.preferred = _hint(request, tables)
     if "Privacy" in names:
         inquiry.unmet_privacy = unmet(request)
+        if inquiry.unmet_privacy and request.method == "REGISTER":  # ends here: nobody else will give it
+            raise SipError(no_privacy(inquiry.unmet_privacy))
     believed = inquiry.peer is not None and request.method not in NEVER_ASSERTED
     doubtful = _doubtful(request, believed)
     if doubtful:

@@ -9,7 +9,7 @@ from sipd.core.forwarding import Passage, forwarded_copy
 from sipd.core.inquiry import Identity
 from sipd.core.policy import decide
 from sipd.core.privacy import assertion, believed, identities, is_private, shown, unmet
-from sipd.errors import BadExtension, Forbidden, NotFound, TemporarilyUnavailable
+from sipd.errors import BadExtension, Forbidden, NotFound, SipError, TemporarilyUnavailable
 from sipd.hop import Hop, Target
 from sipd.message import Response, parse, parse_uri, response_to
 from sipd.rows import Binding, Peer
@@ -316,6 +316,13 @@ def test_what_the_callee_wants_private_is_shown_to_peers_only():
 )
 def test_critical_privacy_that_we_cannot_give(privacy, missing):
     assert unmet(request("INVITE", f"sip:{BOB}", f"Privacy: {privacy}")) == missing
+
+
+def test_a_register_with_critical_privacy_is_refused_here():
+    with pytest.raises(SipError, match="Privacy Not Available: user") as refusal:
+        admitted(house(), register("Contact: <sip:alice@192.0.2.9>", "Privacy: user;critical"))
+    assert refusal.value.status == 500
+    assert admitted(house(), register("Contact: <sip:alice@192.0.2.9>", "Privacy: user"))[1].status == 401
 
 
 def test_the_inquiry_remembers_what_only_a_peer_might_give():
