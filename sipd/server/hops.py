@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sipd.hop import Hop
     from sipd.net.dead import DeadHops
 
@@ -31,8 +29,8 @@ class Hops:
 
     __slots__ = ("_dead", "_has_choice", "_left", "_stays", "current")
 
-    def __init__(self, hops: Sequence[Hop], dead: DeadHops) -> None:
-        self._left = list(hops)[::-1]  # the next one is the last
+    def __init__(self, hops: list[Hop], dead: DeadHops) -> None:
+        self._left = hops[::-1]  # the next one is the last
         self._dead = dead
         self._has_choice = len(hops) > 1
         self._stays: Hop | None = None  # goes by UDP however large: TCP has been tried

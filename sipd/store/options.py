@@ -44,6 +44,10 @@ RFC 3261: Timer C above three minutes (§16.6), no minimum above an hour (§10.3
 """
 
 
+DOMAIN: Final = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
+"""A domain name that leaves room for the digits of a number in front (RFC 6116 §3.2)."""
+
+
 def settings_from_texts(texts: Sequence[str]) -> dict[str, object]:
     """The values of `key=value` texts by key, each of the type its setting has.
 
@@ -81,6 +85,8 @@ def _read(key: str, value: str) -> object:
                 raise SetupError(f"{key} can't hold {word!r}", f"It is words of: {', '.join(sorted(known))}")
     if key == "service_route" and not all(map(_is_loose_route, split_list(value) if value else ())):
         raise SetupError(f"service_route can't be {value!r}", "It is SIP URIs as in <sip:proxy.example.com;lr>")
+    if key == "enum" and value and not DOMAIN.fullmatch(value):
+        raise SetupError(f"enum can't be {value!r}", "It is a domain as e164.arpa, or empty")
     return value
 
 

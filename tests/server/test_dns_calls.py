@@ -84,7 +84,7 @@ async def names(nursery):
 async def here(nursery, names, tmp_path: Path) -> Hop:
     """A server on UDP and TCP that asks `names`."""
     store = MemoryStore()
-    await create(store, ["here.test"], settings=Settings(auth="none"))
+    await create(store, ["here.test"], settings=Settings(auth="none", enum="e164.test"))
     cache = Cache(store)
     await cache.fill()
     network = Flows()
@@ -123,6 +123,14 @@ async def test_a_refused_server_is_left_for_the_next_of_its_service(here, names,
     [got] = agent.got
     assert got.via.transport == "TCP"
     assert ("x.far.test", "SRV") not in names.asked, "the second transport is not needed"
+
+
+async def test_a_number_is_found_in_the_zone(here, names, agent):
+    rule = f'10 10 "u" "E2U+sip" "!^\\\\+(.*)$!sip:\\\\1@{HERE}:{agent.port}!" .'
+    names.records["8.4.1.0.6.4.9.7.0.2.4.4.e164.test", "NAPTR"] = [rule]
+    await agent.ask("tel:+44-20-7946-0148", here)
+    assert (await agent.answer()).status == 200
+    assert agent.got[0].request_uri == f"sip:442079460148@{HERE}:{agent.port}"
 
 
 async def test_a_dead_name_server_delays_nobody_else(here, names, agent):
