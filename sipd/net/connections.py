@@ -110,6 +110,10 @@ class Connections:
             if not flows:
                 del self._aliases[place]
 
+    def broke(self, flow: StreamFlow, fault: Exception) -> None:
+        """Tells of a fault of ours; the connection ends."""
+        self.on_event("fault", flow.remote, f"{type(fault).__name__}: {fault}")
+
     def pinned(self, flow: StreamFlow) -> None:
         """Leaves a connection with a live binding out of its source's count, or takes it in again."""
         if flow.is_pinned:

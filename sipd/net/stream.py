@@ -79,6 +79,9 @@ class Owner(Protocol):
     def ended(self, flow: StreamFlow, why: str) -> None:
         """The connection is over; called once, not from within `send`."""
 
+    def broke(self, flow: StreamFlow, fault: Exception) -> None:
+        """Something of ours broke over this connection."""
+
     def half_closed(self, flow: StreamFlow) -> None:
         """The peer will send nothing more: no request of ours should go there."""
 
@@ -250,6 +253,9 @@ class StreamFlow:
             self.close(str(fault))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.close("no_connection")
+        except Exception as fault:  # the door of one connection: what breaks here ends it alone (T121)
+            self.close("fault")
+            self._owner.broke(self, fault)
         finally:
             self.close("shutdown")
             self._owner.ended(self, self.why)

@@ -24,7 +24,7 @@ from sipd.message import Request, Response, parse, response_to
 from sipd.net.addresses import numeric
 from sipd.server.answer import answer, local_response, refusal
 from sipd.server.call import Call
-from sipd.server.door import report
+from sipd.server.door import guarded, report
 from sipd.server.merged import Merged
 from sipd.server.registration import commit
 from sipd.server.stateless import Stateless
@@ -118,8 +118,9 @@ class Dispatch:
 
     def flow_failed(self, flow: Flow) -> None:
         """A way out is gone: its client transactions hear of it, in a turn of their own; responses go elsewhere."""
-        self._house.transactions.flow_failed(flow)
-        self._house.returning.flow_failed(self._house, flow)
+        house = self._house
+        guarded("flow", lambda: house.transactions.flow_failed(flow), house.counters, house.log)
+        guarded("flow", lambda: house.returning.flow_failed(house, flow), house.counters, house.log)
 
     # --- responses ---------------------------------------------------------------------------
 
