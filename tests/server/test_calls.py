@@ -357,3 +357,22 @@ async def test_every_request_is_remembered_whatever_it_came_over(world, autojump
     await alice.until(lambda: 200 in alice.statuses(method))
     await trio.sleep(1)
     assert [(one["method"], one["status"]) for one in world.house.explain.find(request.call_id)] == [(method, 200)]
+
+
+async def test_a_2xx_passes_though_the_server_transaction_is_gone(world, autojump_clock):
+    """RFC 6026 §8.3: a phone that picked up as the CANCEL came, and whose 200 nobody acknowledges, says it again."""
+    alice = world.phone("alice")
+    desk, deaf = world.phone("desk"), world.phone("deafphone", "rings deaf")
+    world.bind(f"bob@{DOMAIN}", desk)
+    world.bind(f"bob@{DOMAIN}", deaf)
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(180)
+    desk.answer()
+    await deaf.until(lambda: bool(deaf.requests("CANCEL")))
+    await trio.sleep(20)
+    deaf.answer()
+    await alice.until(lambda: len(alice.responses(200)) == 2)
+    await trio.sleep(20)
+    assert world.house.transactions.servers == 0
+    deaf.answer()
+    await alice.until(lambda: len(alice.responses(200)) == 3, 1)
