@@ -26,6 +26,7 @@ PREFIX: Final = "fl."
 
 _TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
 _BOUND, _NEAR, _IPV6, _KIND = 0x80, 0x40, 0x20, 0x0F
+_OWN_NETWORK: Final = (".local", ".lan", ".home", ".home.arpa", ".internal", ".localdomain", ".invalid", ".localhost")
 _ENDS: Final = frozenset(":>;, \t")  # what follows the host in a Contact
 
 
@@ -87,13 +88,14 @@ def only_by_flow(source: Hop, via: Via, contact: Uri) -> bool:
 
     A phone behind NAT calls itself by an address that leads nowhere from here
     (RFC 3581 §1): it has the same host in Via and Contact, and the packet came
-    from another. A connection is the way back to whoever opened it, and a
+    from another. A name in DNS says nothing of that kind, unless it is one for
+    the phone's own network. A connection is the way back to whoever opened it, and a
     browser has no other (RFC 7118 §5). Where somebody names another's address,
     that address is meant.
     """
     transport = source.transport
     if transport == "UDP":
-        if contact.host == source.host:
+        if contact.host == source.host or _is_in_dns(contact.host):
             return False
         return host_key(via.host) == host_key(contact.host) != host_key(source.host)
     if transport in WEB:
@@ -103,6 +105,12 @@ def only_by_flow(source: Hop, via: Via, contact: Uri) -> bool:
     if contact.transport != transport or transport not in RELIABLE:
         return False
     return host_key(contact.host) in (host_key(via.host), host_key(source.host))
+
+
+def _is_in_dns(host: str) -> bool:
+    """Whether it is a full name, and not of those that mean something in one network only (RFC 6761, RFC 6762)."""
+    name = host.rstrip(".").lower()
+    return "." in name and not name[-1:].isdigit() and ":" not in name and not name.endswith(_OWN_NETWORK)
 
 
 def is_direct(request: Request) -> bool:

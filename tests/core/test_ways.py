@@ -62,6 +62,9 @@ def test_a_place_without_an_address_has_no_token():
         ("udp:203.0.113.9:40000", "192.168.1.2", "sip:a@192.168.1.2", True),
         ("udp:203.0.113.9:40000", "192.168.1.2", "sip:a@198.51.100.7", False),  # another's address, and that is meant
         ("udp:203.0.113.9:40000", "203.0.113.9", "sip:a@192.168.1.2", False),
+        ("udp:192.0.2.101:5060", "client.atlanta.example.com", "sip:a@client.atlanta.example.com", False),  # RFC 3665
+        ("udp:203.0.113.9:40000", "desk.lan", "sip:a@desk.lan", True),
+        ("udp:203.0.113.9:40000", "desk", "sip:a@desk", True),
         ("tcp:192.0.2.10:40000", "192.0.2.10", "sip:a@192.0.2.10;transport=tcp", True),
         ("tcp:192.0.2.10:40000", "192.0.2.10", "sip:a@192.0.2.10", False),
         ("tls:192.0.2.10:40000", "192.0.2.10", "sips:a@192.0.2.10", True),
