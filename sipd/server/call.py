@@ -252,10 +252,11 @@ class Call:
         return assertion(self._inquiry.identity, self.house.tables)
 
     def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
-        """A Search for a URI of this house, a Branch for any other target; `breadth` is its share."""
+        """A Search for a URI of this house, and for a number; a Branch for any other target; `breadth` is its share."""
         house = self.house
         self._targets.append(target.uri)
-        if local_domain(target.uri, house.tables, house.context.places) is not None:
+        is_number = target.uri.scheme == "tel" and bool(house.tables.settings.enum)
+        if is_number or local_domain(target.uri, house.tables, house.context.places) is not None:
             return Search(self, parent, inquiry.toward(target.uri, through=target.owner, breadth=breadth))
         return self._branch(parent, target, breadth)
 

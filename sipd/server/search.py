@@ -48,6 +48,7 @@ class Search:
         except Missing as missing:
             self.load(missing)
         else:
+            self._call.request = self.inquiry.request  # credentials for us are off, which may have had to wait
             self.carry_out(decision)
 
     def load(self, missing: Missing) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.core.tables import credentials
 from tests.server.phones import DOMAIN, open_world
 
 NUMBER = "+442079460148"
@@ -154,3 +155,27 @@ async def test_in_redirect_mode_the_uris_are_contacts(world, autojump_clock):
     alice.send(alice.request("INVITE", TEL))
     moved = await alice.status(302)
     assert [contact.uri.text for contact in moved.contacts] == ["sip:one@far.example", "sip:two@far.example"]
+
+
+@pytest.mark.parametrize("uri", [OURS, TEL])
+async def test_who_proves_to_be_one_of_ours_is_helped_with_one_nonce(world, autojump_clock, uri):
+    alice, far = world.phone("alice"), world.phone("far", "answers")
+    world.settings(auth="digest")
+    listed(world, far.uri)
+    alice.send(alice.request("INVITE", uri))
+    challenge = (await alice.status(407)).values("Proxy-Authenticate")[0]
+    proof = credentials(challenge, "INVITE", uri, username="alice", password="pw-alice")
+    alice.send(alice.request("INVITE", uri, cseq=2, headers=(("Proxy-Authorization", proof),)))
+    await alice.status(200)
+    [got] = far.requests("INVITE")
+    assert "Proxy-Authorization" not in got.names
+
+
+async def test_a_script_may_lead_to_a_number(world, autojump_clock):
+    stranger, far = world.phone("stranger"), world.phone("far", "answers")
+    listed(world, far.uri)
+    location = f'<location url="{TEL}"><proxy/></location>'
+    world.script(f"bob@{DOMAIN}", f'<cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming>{location}</incoming></cpl>')
+    stranger.send(stranger.request("INVITE", f"sip:bob@{DOMAIN}", from_uri="sip:x@stranger.example"))
+    await stranger.status(200)
+    assert far.requests("INVITE")
