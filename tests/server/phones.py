@@ -13,7 +13,7 @@ from sipd.net import MemoryNetwork, Unreachable
 from sipd.net.resolver import Resolver
 from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutSettings, PutUser, Script, Settings
 from sipd.server.startup import furnish, serve
-from sipd.store import Cache, MemoryStore, Writer, create, user_row
+from sipd.store import Cache, MemoryStore, SqliteStore, Writer, create, user_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -227,7 +227,7 @@ class World:
     network: MemoryNetwork
     nursery: trio.Nursery
     cache: Cache
-    store: MemoryStore
+    store: MemoryStore | SqliteStore
     house: House
     resolver: FixedResolver
     count: int = 0
@@ -266,14 +266,15 @@ async def open_world(
     at: Hop = SERVER,
     domain: str = DOMAIN,
     beside: World | None = None,
+    store: MemoryStore | SqliteStore | None = None,
     **settings,
 ) -> World:
     """A server for example.com with these users, authentication off unless told; it listens at `places` too.
 
-    `beside`: on the network of another one.
+    `beside`: on the network of another one. `store`: in this one, else in memory.
     """
     network = MemoryNetwork() if beside is None else beside.network
-    store = MemoryStore()
+    store = store or MemoryStore()
     row = Settings(**{"auth": "none", **settings})
     people = [PutUser(user_row(f"{name}@{domain}", domain, f"pw-{name}")) for name in users]
     await create(store, [domain], settings=row, more=[*people, PutDomain(at.host, domain)])
