@@ -27,7 +27,7 @@ PREFIX: Final = "fl."
 _TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
 _BOUND, _NEAR, _IPV6, _KIND = 0x80, 0x40, 0x20, 0x0F
 _OWN_NETWORK: Final = (".local", ".lan", ".home", ".home.arpa", ".internal", ".localdomain", ".invalid", ".localhost")
-_ENDS: Final = frozenset(":>;, \t")  # what follows the host in a Contact
+_ENDS: Final = ":>;, \t"  # what follows the host in a Contact, if anything does
 
 
 class Token(NamedTuple):
@@ -126,14 +126,16 @@ def sender_token(request: Request, came: Way) -> str:
     that stays in the dialog, or that hides him, the way he came is not his.
     """
     names = request.names
-    if "Contact" not in names or "Record-Route" in names:
+    if "Contact" not in names:
         return ""
     line, source = request.lines[names.index("Contact")], came.remote
-    if source.transport == "UDP" and ";ob" not in line:
-        at = line.find(source.host)
-        if at > 0 and line[at - 1] == "@" and line[at + len(source.host)] in _ENDS:
+    host = source.host
+    at = line.find(host)
+    if at > 0 and line[at - 1] == "@" and source.transport == "UDP" and ";ob" not in line:
+        end = at + len(host)
+        if line[end : end + 1] in _ENDS:
             return ""  # he is where he says he is, as most are
-    if not is_direct(request):
+    if "Record-Route" in names or not is_direct(request):
         return ""
     try:
         contacts = request.contacts

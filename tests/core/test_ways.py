@@ -84,6 +84,7 @@ def test_who_is_reached_by_his_flow_only(source, via, contact, only):
     [
         ("udp:192.0.2.10:5060", "<sip:a@192.0.2.10:5060>", (), None),
         ("udp:192.0.2.1:5060", "<sip:a@192.0.2.10:5060>", (), False),  # one address begins like the other
+        ("udp:192.0.2.10:5060", "sip:a@192.0.2.10", (), None),
         ("udp:192.0.2.10:5060", "<sip:a@192.0.2.10:5060;ob>", (), True),
         ("udp:192.0.2.10:5060", "<sip:a@192.0.2.10:5060;obscure>", (), None),
         ("udp:203.0.113.9:40000", "<sip:a@192.0.2.10:5060>", (), False),
