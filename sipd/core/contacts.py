@@ -213,7 +213,7 @@ def _find(
 
 
 def _same_phone(request: Request, wants: _Wants, received: str, binding: Binding) -> bool:
-    """Whether two phones behind NAT that call themselves the same are one (docs/adr/0010).
+    """Whether two phones behind NAT that call themselves the same are one (docs/adr/0014).
 
     By instance where both have one, else by Call-ID, or because they are behind the same NAT.
     """
