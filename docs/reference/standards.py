@@ -9,8 +9,8 @@ A file is an RFC. Its lines, `#` and what is blank aside:
         not ours: ...
 
 A row begins with section and level; `16.6(4)` is step 4 of section 16.6, and
-`MUST*2` covers two sentences that ask the same. Below it, indented, stand its
-verdicts: tests that hold it (the id of a parametrised case may follow), why
+`MUST*2` covers two sentences that ask the same, or of rules for others two of
+one matter. Below it, indented, stand its verdicts: tests that hold it (the id of a parametrised case may follow), why
 it is not held, or whose rule it is. A test and a "no" together: held in part.
 """
 
@@ -140,7 +140,8 @@ def standards_page() -> str:
         "What the standards ask with MUST, SHOULD and their likes, in our words, and the test that holds each.",
         "A row says *no, because* where sipd does otherwise, and *not ours* where the rule is for others than a proxy,",
         "registrar, redirect server or transport. §16.6(4) is its step 4; MUST ×2 stands for two sentences",
-        "that ask the same. The rows are kept in `docs/standards/`.",
+        "that ask the same, or, where the rule is not ours, are about one matter.",
+        "The rows are kept in `docs/standards/`.",
         "",
     ]
     blocks = [line for standard in found for line in _block(standard)]
