@@ -13,9 +13,9 @@ from sipd.core import calls, features, preferences, recursion, uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
-from sipd.net import dead, listener, locating, pace, resolver, stream, udp
+from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp
 from sipd.rows import Settings
-from sipd.server import call, search, stateless
+from sipd.server import call, hops, search, stateless
 from sipd.store import cache, options, statements, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -99,6 +99,11 @@ LIMITS: Final = (
     ("Network", "names looked up at a time", resolver.MAX_LOOKUPS),
     ("Network", "seconds that one look-up of a name may take", resolver.TIMEOUT),
     ("Network", "places that one request is tried at", locating.MAX_HOPS),
+    ("Network", "seconds without an answer to an INVITE after which the next place is tried", hops.PATIENCE["INVITE"]),
+    ("Network", "the same for any other request", hops.OTHER_PATIENCE),
+    ("Network", "bytes of a request that still goes by UDP where TCP may be possible", hops.LARGEST_DATAGRAM),
+    ("Network", "URIs that ENUM may give for one number", enum.MAX_URIS),
+    ("Network", "rules of ENUM that are looked at for one name", enum.MAX_RULES),
     ("Network", "seconds for which a place that failed comes after the others", dead.DEAD_FOR),
     ("Other", "nonce counts below the highest seen that are still good", guard.WINDOW),
     ("Other", "characters of one value in the log", log.MOST),

@@ -41,6 +41,9 @@ class Lookups(Generic[K, F]):
         self._kept: Recent[K, F] = Recent(most)
         self._under_way: dict[K, trio.Event] = {}
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def known(self, key: K) -> F | None:
         """What is remembered and still holds."""
         found = self._kept.get(key)

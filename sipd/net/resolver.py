@@ -72,6 +72,11 @@ class Resolver:
         return self._lookups.count
 
     @property
+    def remembered(self) -> int:
+        """Answers that are kept, of names and of numbers."""
+        return len(self._lookups) + len(self._numbers)
+
+    @property
     def transports(self) -> tuple[str, ...]:
         """The transports we can open a way by, in the order we like them."""
         if self._listening is None:

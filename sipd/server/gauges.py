@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.metrics import Gauge
 from sipd.net.dead import MAX_DEAD
+from sipd.net.lookups import MAX_KEPT
 from sipd.server import merged, returning, stateless
 from sipd.store import writer
 from sipd.transaction.table import WAITING_OUT
@@ -37,6 +38,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
         "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),
         "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.capacity),
+        "names_known": Gauge(lambda: house.resolver.remembered, TWICE * TWICE * MAX_KEPT),  # and numbers
         "hops_dead": Gauge(lambda: len(dead), TWICE * MAX_DEAD),
         "calls_explained": Gauge(lambda: len(explain), explain.most),
         "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),
