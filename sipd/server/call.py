@@ -229,17 +229,16 @@ class Call:
     @property
     def room(self) -> int:
         """How many more children the call may have (SECURITY T38: what nobody sent on is bounded, too)."""
-        return max(0, min(MOST_BRANCHES - len(self._targets), self._room_in_all))
+        room = MOST_BRANCHES - len(self._targets)
+        transactions = self.house.transactions
+        in_all = WAITING_OUT * transactions.capacity - transactions.clients
+        return max(0, min(room, in_all)) if in_all < MOST_BRANCHES else room
 
     @property
     def overloaded(self) -> bool:
         """Whether the server has as many client transactions as it may have (T59, T120)."""
-        return self._room_in_all <= 0
-
-    @property
-    def _room_in_all(self) -> int:
         transactions = self.house.transactions
-        return WAITING_OUT * transactions.capacity - transactions.clients
+        return transactions.clients >= WAITING_OUT * transactions.capacity
 
     @property
     def unmet_privacy(self) -> tuple[str, ...]:
@@ -262,7 +261,8 @@ class Call:
 
     def _branch(self, parent: Parent, target: Target, breadth: int) -> Branch:
         """A Branch, counted in; it says its share where that is not what saying nothing means (RFC 5393 §5.3.3)."""
-        said = breadth != self.house.tables.settings.max_breadth or "Max-Breadth" in self.request.names
+        inquiry = self._inquiry
+        said = breadth != inquiry.breadth or inquiry.says_breadth
         branch = Branch(self, parent, target, breadth if said else 0)
         self._live += 1
         self._branches.append(branch)

@@ -243,10 +243,11 @@ class Fork:
             return
         self._filling = True
         while self._waiting and self._free and not self._cancelled and self._context.may_add:
-            if not self._call.room:
+            started = self._take()
+            if not started:
                 self._give_up()
                 break
-            for child in self._take():
+            for child in started:
                 if child.final is None and not self._cancelled:
                     child.start()
         self._filling = False
@@ -261,7 +262,10 @@ class Fork:
             self._settle(local_response(self._call.house.seal, self._call.request, status))
 
     def _take(self) -> list[Node]:
-        """The next children, with the free breadth dealt out evenly; later groups keep theirs, as they may join."""
+        """The next children, with the free breadth dealt out evenly; later groups keep theirs, as they may join.
+
+        None where the call has no room for one more.
+        """
         waiting, context, call = self._waiting, self._context, self._call
         shares = len(waiting)
         if self._groups and self._stagger is not None:
