@@ -13,9 +13,9 @@ from sipd.core import calls, features, preferences, recursion, uploads
 from sipd.cpl import build, findings, nodes, reader, values
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
-from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp
+from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, hops, search, stateless
+from sipd.server import call, dispatch, hops, search, stateless
 from sipd.store import cache, options, statements, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -96,6 +96,9 @@ LIMITS: Final = (
     ("Network", "seconds from the first byte of a message to the end of its head", stream.PATIENCE.head),
     ("Network", "seconds from the first byte of a message to its last", stream.PATIENCE.message),
     ("Network", "seconds that a connection without a live binding may be silent", stream.PATIENCE.idle),
+    ("Network", "bytes of one WebSocket message (more: it is closed with 1009)", websocket.MAX_MESSAGE),
+    ("Network", "places told as dead by ICMP in one second; further ones are left to the timers", udp.MAX_REFUSALS),
+    ("Network", "requests over `max_request_rate` that hear 503 in one second, as one in so many of it", dispatch.TOLD),
     ("Network", "names looked up at a time", resolver.MAX_LOOKUPS),
     ("Network", "seconds that one look-up of a name may take", resolver.TIMEOUT),
     ("Network", "places that one request is tried at", locating.MAX_HOPS),
