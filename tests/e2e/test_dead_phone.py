@@ -19,7 +19,7 @@ def test_a_call_to_a_phone_that_is_gone_ends_at_once_and_not_after_32_seconds(st
             request("INVITE", f"sip:bob@{DOMAIN}", port, f"Contact: <sip:alice@127.0.0.1:{port}>"), pair.server
         )
         pair.caller.settimeout(20)
-        statuses = []
+        statuses: list[int] = []
         while not statuses or statuses[-1] < 200:
             statuses.append(int(pair.caller.recv(65535)[8:11]))
         assert time.monotonic() - begin < 16, "Timer B is at 32 s"
