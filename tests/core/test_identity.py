@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sipd import digest
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Proxy, Respond
 from sipd.core.policy import decide
 from sipd.core.privacy import is_anonymous
@@ -204,6 +205,21 @@ def test_unknown_user_and_wrong_password_look_the_same():
         return response.status, response.reason, response.names, [{**one, "nonce": len(one["nonce"])} for one in params]
 
     assert len({repr(shape(*each)) for each in answers}) == 1
+
+
+@pytest.mark.parametrize("username", ["alice", "nobody"])
+def test_an_unknown_user_costs_one_digest_as_a_known_one_does(monkeypatch, username):
+    """T68: no clock is needed to see it."""
+    made, verify, verified = house(), digest.verify, []
+    text = credentials(challenges(made.decide(call()))[0], "INVITE", URI, username=username, password="wrong")
+
+    def counted(*given):
+        verified.append(given)
+        return verify(*given)
+
+    monkeypatch.setattr(digest, "verify", counted)
+    assert made.decide(call(text)).status == 407
+    assert len(verified) == 1
 
 
 @pytest.mark.parametrize(
