@@ -23,6 +23,8 @@ mpath="{modules}"
 {loads}
 modparam("rr", "enable_full_lr", 1)
 modparam("usrloc", "db_mode", 0)
+modparam("registrar", "use_path", 1)
+modparam("registrar", "path_mode", 0)
 modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "certificate", "{certificate}")
 modparam("tls", "private_key", "{certificate}")
@@ -40,19 +42,24 @@ request_route {{
     }}
     t_check_trans();
     if (is_method("OPTIONS") && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
+    if (is_method("REGISTER") && $rd == "{elsewhere}") {{ loose_route(); if (add_path()) t_relay(); exit; }}
     if (is_method("REGISTER")) {{ save("location"); exit; }}
     record_route();
+    if (is_present_hf("Route")) {{ loose_route(); t_relay(); exit; }}
     if (!lookup("location")) {{ sl_send_reply("480", "Temporarily Unavailable"); exit; }}
     if (!t_relay()) sl_reply_error();
 }}
 """
-MODULES = ("tls", "kex", "tm", "tmx", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "registrar")
+MODULES = ("tls", "kex", "tm", "tmx", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "usrloc", "path", "registrar")
 
 
 class Kamailio:
-    """One Kamailio on a port of UDP and TCP, and the next one of TLS, ready. It and its peers prove their names."""
+    """One Kamailio on a port of UDP and TCP, and the next one of TLS, ready. It and its peers prove their names.
 
-    def __init__(self, directory: Path, certificate: Path, authority: Path) -> None:
+    A REGISTER for the host `elsewhere` it passes on, with itself in the Path.
+    """
+
+    def __init__(self, directory: Path, certificate: Path, authority: Path, elsewhere: str = "localhost") -> None:
         assert PROGRAM is not None, "the tests need kamailio (Debian and Ubuntu: apt-get install kamailio)"
         directory.mkdir()
         self.port = free_port()
@@ -67,6 +74,7 @@ class Kamailio:
                 loads="\n".join(f'loadmodule "{name}.so"' for name in MODULES),
                 certificate=certificate,
                 authority=authority,
+                elsewhere=elsewhere,
             )
         )
         self.child = Child(

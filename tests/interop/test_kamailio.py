@@ -16,7 +16,7 @@ from tests.flows.house import House
 from tests.flows.scenario import Player, Script, heard
 from tests.interop.kamailio import Kamailio
 from tests.net.certificates import Authority
-from tests.running import HERE, stop_all
+from tests.running import HERE, free_port, stop_all
 
 NUMBERS = count()
 USERS = tuple(f"{side}{at}" for side in ("near", "far", "other") for at in range(80))
@@ -46,10 +46,12 @@ class Chain:
         assert answer, server
         assert answer.startswith("SIP/2.0 200"), answer
 
-    def phone(self, words, over, *, hops=3, port=0):
-        """A phone that is called by the second server."""
+    def phone(self, words, over, *, hops=3, port=0, at=None):
+        """A phone that is called by the second server, or by that one."""
         script = Script(words, aor=f"callee@{HERE}", callee="", password="", hops=hops)
-        return Player(script, self.directory, "callee", server=self.behind.port, transport=over, port=port).listening()
+        return Player(
+            script, self.directory, "callee", server=(at or self.behind).port, transport=over, port=port
+        ).listening()
 
     def leads_to(self, over, *phones):
         """A user of the front whose calls go to these phones, by way of the one behind; the phones ring together."""
@@ -76,11 +78,11 @@ class Chain:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pair")
-    users = {f"{user}@{HERE}": (HERE, "none") for user in USERS}
+    users = {f"{user}@{host}": (host, "none") for user in USERS for host in (HERE, "localhost")}
     authority = Authority(directory)
     certificates = [authority.signed(HERE).chain for _ in range(2)]
     files = {"tls_certificate": str(certificates[0]), "tls_ca": str(authority.path), "tls_client": "required"}
-    sipd = House(directory / "sipd", (HERE,), users, {}, None, auth="none", **files)
+    sipd = House(directory / "sipd", (HERE, "localhost"), users, {}, None, auth="none", **files)
     kamailio = Kamailio(directory / "kamailio", certificates[1], authority.path)
     yield sipd, kamailio
     try:
@@ -202,6 +204,35 @@ def test_the_one_in_front_forks_to_two_users_of_the_one_behind(chain, over):
     assert heard(winner.finish()) == ["INVITE", "ACK", "BYE"]
     assert heard(loser.finish()) == ["INVITE", "CANCEL", "ACK"]
     assert heard(said).count("200") == 2, "one for INVITE, one for BYE"
+
+
+def test_a_phone_registers_through_the_one_in_front_and_is_called_back_that_way(chain):
+    """RFC 3327: the edge puts itself into Path, and the registrar behind it sends calls along that.
+
+    A sipd in front puts the phone's flow into it, too (RFC 5626 §5.1): the REGISTER comes from the phone's port.
+    """
+    user, port = f"far{next(NUMBERS)}", free_port()
+    host = "registrar.test" if chain.front is chain.sipd else "localhost"
+    route = ", ".join(f"<sip:{HERE}:{server.port};lr>" for server in (chain.front, chain.behind))
+    with wire.Asker(chain.front.port, port) as asker:
+        headers = f"Route: {route}\r\nContact: <sip:{user}@{HERE}:{port}>;expires=600\r\nSupported: path\r\n"
+        sender = HERE if chain.front is chain.sipd else host  # a user of the one who lets it pass, or of the registrar
+        register = wire.request("REGISTER", f"sip:{host}", port, user=user, domain=sender,
+                                to=f"<sip:{user}@{host}>", headers=headers)  # fmt: skip
+        answer = asker.ask(register)
+    assert answer
+    assert answer.startswith("SIP/2.0 200"), answer
+    callee = chain.phone("< INVITE\n> 180\n> 200 sdp\n< ACK\n< BYE\n> 200", "udp", port=port, at=chain.front)
+    script = Script("> INVITE sdp\n? 100\n< 180\n< 200\n> ACK\n> BYE\n< 200", aor=f"caller@{HERE}",
+                    callee=f"{user}@{host}", password="")  # fmt: skip
+    caller = Player(script, chain.directory, "caller", server=chain.behind.port)
+    said, got = caller.finish(), callee.finish()
+    assert heard(said) == ["180", "200", "200"]
+    assert heard(got) == ["INVITE", "ACK", "BYE"]
+    for request in requests(got):
+        ends = [value.partition(" ")[2].partition(";")[0] for value in request.values("Via")]
+        assert ends == [f"{HERE}:{at}" for at in (chain.front.port, chain.behind.port, caller.port)]
+        assert not request.values("Route")
 
 
 def test_a_loop_between_both_ends(chain):
