@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import trio
+
+from sipd.rows import PutDomain, PutUser, Settings
+from sipd.store import SqliteStore, create, user_row
+from sipd.store.options import settings_from_texts
 from tests.running import HERE, READY, Child, free_port, sipdctl, start_sipd
 
 if TYPE_CHECKING:
@@ -32,17 +37,20 @@ class Server:
         self.child: Child | None = None
 
     def prepare(self, *domains: str) -> None:
-        """Make the database, with DOMAIN and these, the users and the settings."""
-        self.ctl("db", "init")
-        for domain in (DOMAIN, *domains):
-            self.ctl("domain", "add", domain)
-        for name, password in USERS.items():
-            self.add_user(name, password)
-        for key, value in self._settings.items():
-            self.ctl("server", "set", f"{key}={value}")
+        """Make the database, with DOMAIN and these, the users and the settings: what some sipdctl calls would do."""
+        texts = [f"{key}={value}" for key, value in self._settings.items()]
+        settings = Settings()._replace(**settings_from_texts(texts))  # type: ignore[arg-type]  # checked when read
+        rows = [PutUser(user_row(f"{name}@{DOMAIN}", DOMAIN, password)) for name, password in USERS.items()]
+
+        async def make() -> None:
+            store = SqliteStore(self.directory / "sipd.sqlite3")
+            await create(store, [DOMAIN], settings=settings, more=[*(PutDomain(n, n) for n in domains), *rows])
+            await store.close()
+
+        trio.run(make)
 
     def add_user(self, name: str, password: str) -> None:
-        """Add name@DOMAIN."""
+        """Add name@DOMAIN, by sipdctl."""
         secret = self.directory / "secret"
         secret.write_text(password + "\n")
         self.ctl("user", "add", f"{name}@{DOMAIN}", "--password-file", str(secret))
