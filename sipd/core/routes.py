@@ -32,6 +32,10 @@ _AS_WE_WRITE_IT: Final = re.compile(
     r"Route[ \t]*:[ \t]*<sip:(\[[0-9a-f:.]+\]|[a-z0-9.-]+):([0-9]{1,5})(?:;transport=[a-z]+)?;lr;sd=",
     re.IGNORECASE | re.ASCII,
 )
+_OF_TWO: Final = re.compile(
+    r"Route: <sips?:(?:(fl\.[A-Za-z0-9_-]+)@)?((?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})"
+    r"(?:;transport=[a-z]+)?;lr;sd=([0-9a-f]{24})>"
+)
 _USUAL_LENGTH: Final = 256
 
 
@@ -156,7 +160,7 @@ def strip_routes(inquiry: Inquiry, tables: Tables) -> None:
             names, uri = inquiry.request.names, inquiry.uri
         if uri.param("maddr") is not None:
             _strip_maddr(inquiry, tables)
-    if "Route" in names and not _strip_only_route(inquiry):
+    if "Route" in names and not (_strip_only_route(inquiry) or _strip_two(inquiry)):
         _strip_own(inquiry, tables)
 
 
@@ -181,6 +185,36 @@ def _strip_only_route(inquiry: Inquiry) -> bool:
     inquiry.in_dialog = True
     names, lines = names.copy(), request.lines.copy()
     del names[at], lines[at]
+    inquiry.request = request.with_lines(names, lines)
+    return True
+
+
+@lru_cache(64)
+def _place(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _strip_two(inquiry: Inquiry) -> bool:
+    """The other usual case in a hurry: two Routes, as we wrote them for the sides of a dialog, with seals that hold."""
+    request = inquiry.request
+    names, lines = request.names, request.lines
+    at = names.index("Route")
+    if names.count("Route") != 2 or names[at + 1] != "Route" or len(lines[at]) + len(lines[at + 1]) > 2 * _USUAL_LENGTH:
+        return False
+    first, last = _OF_TWO.fullmatch(lines[at]), _OF_TWO.fullmatch(lines[at + 1])
+    places = inquiry.context.places
+    if first is None or last is None or not (places.is_ours(*_place(first[2])) and places.is_ours(*_place(last[2]))):
+        return False
+    through = None if last[1] is None else token_from_text(last[1])
+    if (through is None) is not (last[1] is None) or not _sealed(inquiry, last[3], last[1] or ""):
+        return False
+    if first[1] is not None and not _sealed(inquiry, first[3], first[1]):
+        return False
+    inquiry.in_dialog, inquiry.through = True, through
+    names, lines = names.copy(), lines.copy()
+    del names[at : at + 2], lines[at : at + 2]
     inquiry.request = request.with_lines(names, lines)
     return True
 

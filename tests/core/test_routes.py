@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 
 from sipd.core.decision import Proxy, Relay, Respond
 from sipd.core.policy import decide
-from sipd.core.routes import address_of_record, local_domain, means_server, names_us, record_route_value, strip_routes
+from sipd.core.routes import (
+    address_of_record,
+    local_domain,
+    means_server,
+    names_us,
+    path_value,
+    record_route_value,
+    strip_routes,
+)
+from sipd.core.ways import Token, token_text
 from sipd.errors import Forbidden, SipError
-from sipd.hop import Target
+from sipd.hop import Hop, Target, Way
 from sipd.message import parse_route, parse_uri
 from tests.core.tables import BOB, SEAL, DictTables, House, Places, request
 
@@ -256,3 +265,120 @@ def test_in_a_dialog_the_server_itself_is_nobody():
 
 def test_a_sealed_call_is_not_answered_on_the_spot():
     assert not isinstance(House().decide(within("BYE")), Respond)
+
+
+# -- the flow of a party that has no other way (RFC 5626 §5.3, RFC 5658) --------------------
+
+PHONE_WAY = Way(Hop("UDP", "203.0.113.9", 40000), Hop("UDP", "192.0.2.1", 5060))
+OTHER_WAY = Way(Hop("TCP", "203.0.113.10", 41000), Hop("TCP", "192.0.2.1", 5060))
+
+
+def token(way=PHONE_WAY, bound=False):
+    return token_text(Token(way, bound))
+
+
+def side(way=None, sent_by="192.0.2.1:5060", transport="UDP", bound=False):
+    """Our Record-Route value of one side of the call that `within` belongs to."""
+    text = "" if way is None else token(way, bound)
+    return record_route_value(request(from_=STRANGER), sent_by, transport, SEAL, text)
+
+
+def through_of(made):
+    inquiry = House().inquiry(made)
+    decision = decide(inquiry, House().tables)
+    assert isinstance(decision, Proxy)
+    assert "Route" not in inquiry.request.names
+    target = decision.targets[0]
+    return target.received, target.bound
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["a line each", "one line"])
+@pytest.mark.parametrize("method", ["BYE", "INVITE", "NOTIFY"])
+@pytest.mark.parametrize(
+    ("routes", "way", "bound"),
+    [
+        ([side(), side(PHONE_WAY)], PHONE_WAY, False),
+        ([side(), side(PHONE_WAY, bound=True)], PHONE_WAY, True),
+        ([side(PHONE_WAY), side()], None, False),  # the other way: its own token says nothing
+        ([side(PHONE_WAY), side(OTHER_WAY, transport="TCP")], OTHER_WAY, False),
+        ([side(OTHER_WAY, transport="TCP"), side(PHONE_WAY)], PHONE_WAY, False),
+        ([side(PHONE_WAY)], PHONE_WAY, False),
+        ([side(), side(), side(PHONE_WAY), side()], None, False),  # through us twice
+        ([side(PHONE_WAY), side(), side(), side(OTHER_WAY)], OTHER_WAY, False),
+    ],
+)
+def test_the_last_of_our_routes_says_the_flow(routes, way, bound, method, folded):
+    made = within(method, *([", ".join(routes)] if folded else routes))
+    assert through_of(made) == (way, bound)
+
+
+def test_an_ack_goes_by_the_flow_too():
+    relay = House().decide(within("ACK", side(), side(PHONE_WAY)))
+    assert relay == Relay(Target(parse_uri(CONTACT), received=PHONE_WAY))
+
+
+def test_a_route_of_another_behind_ours_goes_by_the_flow():
+    made = within("BYE", side(), side(PHONE_WAY), "<sip:next.example;lr>")
+    decision = House().decide(made)
+    assert isinstance(decision, Proxy)
+    assert decision.targets[0].received == PHONE_WAY
+
+
+def test_a_strict_router_brings_the_flow_in_the_request_uri():
+    ours = parse_route(side(PHONE_WAY)).uri.text
+    assert through_of(within("BYE", f"<{CONTACT}>", uri=ours)) == (PHONE_WAY, False)
+    first = parse_route(side()).uri.text
+    assert through_of(within("BYE", side(PHONE_WAY), f"<{CONTACT}>", uri=first)) == (PHONE_WAY, False)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [side(), side(PHONE_WAY).replace(token(), token(OTHER_WAY))],
+        [side(), side(PHONE_WAY).replace(token(), token(bound=True))],
+        [side(), side(PHONE_WAY).replace(token(), "fl.AAAA")],
+        [side(), side(PHONE_WAY).replace(token(), "fl.")],
+        [side(), side(PHONE_WAY).replace(";sd=", ";xx=")],
+        [side(), side().replace("<sip:", f"<sip:{token()}@")],  # the mark of a value without a token
+        [side(PHONE_WAY).replace(token(), token(OTHER_WAY)), side()],  # wherever it stands
+        [side(PHONE_WAY).replace(";lr", ";lr;ob"), side()],  # a token of a dialog is none of a Path
+        [path_value("192.0.2.1:5060", "UDP", SEAL, token(), secure=False).replace(";ob", "")],
+        [path_value("192.0.2.1:5060", "UDP", SEAL, token(), secure=False).replace(token(), token(OTHER_WAY))],
+    ],
+)
+@pytest.mark.parametrize("folded", [False, True], ids=["a line each", "one line"])
+@pytest.mark.parametrize("method", ["BYE", "INVITE", "ACK"])
+def test_a_token_that_is_not_ours_is_403(routes, method, folded):
+    with pytest.raises(Forbidden):
+        House().decide(within(method, *([", ".join(routes)] if folded else routes)))
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "SUBSCRIBE"])
+def test_by_a_path_of_ours_a_new_request_reaches_the_flow(method):
+    path = path_value("192.0.2.1:5060", "UDP", SEAL, token(bound=True), secure=False)
+    made = request(method, CONTACT, f"Route: {path}", from_=STRANGER)
+    assert through_of(made) == (PHONE_WAY, True)
+    with pytest.raises(Forbidden):  # from that very flow it is an outgoing request, and a stranger's
+        House().decide(made, PHONE_WAY.remote)
+    assert House().answer(request("REGISTER", "sip:example.com", f"Route: {path}")).status == 401
+
+
+@given(st.sampled_from([side(), side(PHONE_WAY)]), st.sampled_from([side(), side(PHONE_WAY)]), st.data())
+def test_the_quick_way_and_the_long_way_come_to_the_same(first, last, data):
+    """Two Routes, one character changed or none, a line each and in one line: the same answer (T65)."""
+    routes = [first, last]
+    at = data.draw(st.integers(-1, len(first) + len(last) - 1))
+    if at >= 0:
+        number, place = (0, at) if at < len(first) else (1, at - len(first))
+        other = data.draw(st.sampled_from("aA0;.@=<>-_:fl"))
+        routes[number] = routes[number][:place] + other + routes[number][place + 1 :]
+
+    def outcome(*lines):
+        try:
+            inquiry = House().inquiry(within("BYE", *lines))
+            strip_routes(inquiry, House().tables)
+        except SipError as fault:
+            return fault.status
+        return inquiry.in_dialog, inquiry.through, inquiry.request.values("Route")
+
+    assert outcome(*routes) == outcome(", ".join(routes))
