@@ -51,5 +51,5 @@ def answer(house: House, server: ServerTransaction, response: Response) -> None:
         house.counters.answered += 1
     data = bytes(discreet(house, response, server.flow))
     if server.flow.closed:
-        house.returning.reopen(house, server, response, data)
+        house.returning.reopen(house, server, data)
     house.transactions.respond(server, response.status, data)

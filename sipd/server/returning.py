@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import SipError
+from sipd.guard import Rate
 from sipd.message import sip_uri
 from sipd.net import Unreachable, numeric
 from sipd.net.locating import sender_hop
 
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop
-    from sipd.message import Response, Uri, Via
+    from sipd.message import Uri, Via
     from sipd.server.house import House
     from sipd.transaction import ServerTransaction
 
@@ -21,6 +22,9 @@ MOST_SENT: Final = 1000
 
 REMEMBERED: Final = 32.0
 """Seconds for which: then it is open, or nobody waits for the response any more."""
+
+MOST_OPENED: Final = 10
+"""Connections a second that one source can have opened by hanging up; what is not answered there holds its place."""
 
 
 class _Sent:
@@ -39,31 +43,38 @@ class Returning:
     """Opens connections for responses; where that fails, a trusted sender is looked for by name (RFC 3263 §5).
 
     Only a trusted one: anybody else could have our responses delivered to a
-    host of his choice by naming it in Via and hanging up (SECURITY T18).
+    host of his choice by naming it in Via and hanging up (SECURITY T18). For
+    the same reason the Via is that of the request as it came, not what the
+    one who answers has made of it.
     """
 
-    __slots__ = ("_sent",)
+    __slots__ = ("_opened", "_sent")
 
     def __init__(self) -> None:
         self._sent: dict[Flow, _Sent] = {}
+        self._opened = Rate(MOST_OPENED)  # for those who are no peers
 
     def __len__(self) -> int:
         return len(self._sent)
 
-    def reopen(self, house: House, server: ServerTransaction, response: Response, data: bytes) -> None:
+    def reopen(self, house: House, server: ServerTransaction, data: bytes) -> None:
         """Give a transaction whose connection is gone another: to `received`, at the port of sent-by."""
-        via = response.via
-        hop = sender_hop(via)
+        via = server.via
+        hop = None if via is None else sender_hop(via)
         is_peer = house.is_peer(server.flow)
         try:
-            if hop is None:
+            if hop is None or not (is_peer or self._may_open(house, hop)):
                 raise Unreachable
             server.flow = house.network.to(hop)
         except SipError:
             house.counters.unsent += 1  # no way there: the response is lost, as §16.9 has it
             return
-        if is_peer and numeric(via.host) is None:
+        if is_peer and via is not None and numeric(via.host) is None:
             self._note(house, server.flow, _Sent(server, data, _uri_of(via)))
+
+    def _may_open(self, house: House, hop: Hop) -> bool:
+        """Whether there is a connection already, or this source may have one opened."""
+        return house.network.known(hop) is not None or not self._opened.excess(hop.host, house.now)
 
     def flow_failed(self, house: House, flow: Flow) -> None:
         """A connection is gone: if it was opened for a response, that goes elsewhere."""

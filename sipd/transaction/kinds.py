@@ -151,7 +151,7 @@ class ClientTransaction(Transaction[ClientPayload]):
 class ServerTransaction(Transaction[ServerPayload]):
     """A request we received (§17.2). `user` may be set by whoever answers it."""
 
-    __slots__ = ("_request", "is_invite", "key", "user")
+    __slots__ = ("_request", "is_invite", "key", "user", "via")
 
     def __init__(
         self, table: Transactions, plan: Plan[ServerPayload], key: Hashable, flow: Flow, request: Request
@@ -161,6 +161,7 @@ class ServerTransaction(Transaction[ServerPayload]):
         self._request: Request | None = request
         self.is_invite = request.method == "INVITE"
         self.user: ServerUser | None = None
+        self.via = request.via if flow.reliable else None  # of who sent it, should its connection be lost (§18.2.2)
 
     @property
     def request(self) -> Request:

@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from sipd.hop import Hop
+from sipd.message import response_to
 from sipd.rows import Peer, PutPeer
+from sipd.server.returning import MOST_OPENED
 from tests.server.phones import DOMAIN, open_world
 
 BOB = f"sip:bob@{DOMAIN}"
@@ -71,3 +73,34 @@ async def test_where_that_fails_a_trusted_sender_is_looked_for_by_name(world, au
     await trio.sleep(40)
     assert bool(backup.seen) is trusted, "nobody else may name the host that our responses go to"
     assert len(world.house.returning) == 0
+
+
+@pytest.mark.parametrize("via", ["10.7.7.7:22;branch=z9hG4bKt1", "-;branch=z9hG4bKt1"])
+async def test_who_answers_does_not_say_where_the_answer_goes(world, autojump_clock, via):
+    alice, bob = world.phone("alice", transport="TCP"), world.phones["bob"]
+    victim = world.phone("victim", transport="TCP", host="10.7.7.7", port=22)
+    await ring(world, alice)
+    world.network.unreachable.add(alice.hop)  # and shall not have to read it
+    busy = bytes(response_to(bob.requests("INVITE")[0], 486, to_tag="b"))
+    begin = busy.index(b"Via: SIP/2.0/TCP")
+    end = busy.index(b"\r\n", begin)
+    bob.send(busy[:begin] + b"Via: SIP/2.0/TCP " + via.encode() + busy[end:])
+    await trio.sleep(1)
+    assert victim.seen == []
+
+
+async def test_by_hanging_up_a_source_has_few_connections_opened(world, autojump_clock):
+    alice, bob = world.phone("alice", transport="TCP"), world.phones["bob"]
+    for number in range(100):
+        invite = alice.request("INVITE", BOB)
+        at = invite.names.index("Via")
+        lines = invite.lines.copy()
+        lines[at] = lines[at].replace(":5060", f":{2000 + number}")
+        alice.send(invite.with_lines(invite.names, lines))
+    await bob.until(lambda: len(bob.requests("INVITE")) == 100)
+    await hang_up(world, alice)
+    for invite in bob.requests("INVITE"):
+        bob.send(response_to(invite, 486, to_tag="b"))
+    await trio.sleep(0.5)
+    opened = {sent.target.port for sent in world.network.sent if sent.target.host == alice.hop.host}
+    assert 0 < len(opened & set(range(2000, 2100))) <= 2 * MOST_OPENED, "a second may begin meanwhile"
