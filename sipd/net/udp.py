@@ -6,6 +6,7 @@ import socket
 import sys
 from collections import deque
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_TURN: Final = 64
 """Datagrams taken in one turn; then the other tasks have theirs."""
+
+LONGEST_TURN: Final = 0.01
+"""Seconds after which the other tasks have theirs, however few datagrams that were: some take long (T122)."""
 
 HELD: Final = 16
 """Datagrams taken before what they call for is sent: a millisecond of work."""
@@ -202,6 +206,7 @@ class UdpListener:
         than all else about sending: so what is to be sent is held for a moment,
         and who was woken by the first finds the others there.
         """
+        began = monotonic()
         for turn in range(MAX_TURN // HELD):
             held: list[tuple[UdpFlow, bytes]] = []
             self.held = held
@@ -211,7 +216,7 @@ class UdpListener:
                 self.held = None
                 for flow, data in held:
                     flow.send_now(data)
-            if not more:
+            if not more or monotonic() - began > LONGEST_TURN:
                 return
 
     def _take(self, ours: socket.socket, woken: bool) -> bool:

@@ -26,6 +26,7 @@ class Watch(trio.abc.Instrument):
         self.cpu = 0.0
         self.blocked = [0.0] * KEPT
         self.steps = 0
+        self.is_ready = False
         self._began = (0.0, 0.0, 0)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -33,7 +34,11 @@ class Watch(trio.abc.Instrument):
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         wall, cpu, slept = self._began
+        if not self.is_ready:  # a start may take its time
+            return
         self.steps += 1
+        if self.steps == 1:  # the last step of the start
+            return
         self.cpu = max(self.cpu, time.thread_time() - cpu)
         if resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > slept:
             self.blocked = sorted([*self.blocked, time.perf_counter() - wall])[1:]
@@ -44,7 +49,7 @@ def main(database: str, *listen: str) -> None:
     watch = Watch()
 
     def ready() -> None:
-        watch.cpu, watch.blocked = 0.0, [0.0] * KEPT  # a start may take its time
+        watch.is_ready = True
 
     options = Options(database=database, listen=listen)
     trio.run(_main, options, lambda line: print(line, flush=True), ready, (), instruments=[watch])

@@ -9,9 +9,10 @@ import trio
 
 from sipd.errors import SetupError
 from sipd.hop import Hop
+from sipd.net import udp
 from sipd.net.addresses import Unreachable, family_of
 from sipd.net.base import Recent
-from sipd.net.udp import MAX_REFUSALS, MAX_TURN, MAX_WAITING, UdpListener
+from sipd.net.udp import HELD, MAX_REFUSALS, MAX_TURN, MAX_WAITING, UdpListener
 from tests.net.heard import Failed, Heard, echo, message
 
 
@@ -87,6 +88,28 @@ async def test_at_most_64_datagrams_are_taken_in_a_turn(nursery):
     trio.lowlevel.remove_instrument(steps)
     assert heard.items == [message(f"n{number}") for number in range(1000)]
     assert max(steps.taken) == MAX_TURN
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_turn_ends_early_when_datagrams_take_long(nursery, monkeypatch):
+    """T122: other tasks wait for a few datagrams at most, whatever these call for."""
+    now = [0.0]
+    monkeypatch.setattr(udp, "monotonic", lambda: now[0])
+
+    def slow(data: bytes, flow) -> None:
+        now[0] += 0.002
+
+    heard = Heard(slow)
+    listener = bound(receive=heard)
+    with closing(phone(listener)) as ours:
+        for number in range(100):
+            ours.send(message(f"n{number}"))
+    steps = Steps(heard)
+    trio.lowlevel.add_instrument(steps)
+    await nursery.start(listener.run)
+    await heard.count(100)
+    trio.lowlevel.remove_instrument(steps)
+    assert max(steps.taken) == HELD
     nursery.cancel_scope.cancel()
 
 
