@@ -43,7 +43,7 @@ class Stateless:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._passed: Recent[str, Identity] = Recent(REMEMBERED)
+        self._passed: Recent[str, Identity] = Recent(2 * REMEMBERED)  # two keys each
 
     def __len__(self) -> int:
         """Requests known again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -32,15 +33,29 @@ def breadths(*phones):
 
 
 def ringing_at_once(world, method="INVITE"):
-    """The most branches that had no final response at one time, and the most breadth these had together."""
+    """The most branches that had no final response at one time, and the most breadth these had together.
+
+    One that nobody answers is over after 32 s, as is one that does not heed its CANCEL.
+    """
     open_: dict[str, int] = {}
+    until: dict[str, float] = {}
     most = widest = 0
     for sent in world.network.sent:
         message = parse(sent.data)
-        if isinstance(message, Request) and sent.source.host == "10.0.0.1" and message.method == method:
-            open_.setdefault(message.branch or "", int(message.first("Max-Breadth") or "60"))
-        elif isinstance(message, Response) and sent.target.host == "10.0.0.1" and message.status >= 200:
-            open_.pop((message.branch or "") if message.cseq.method == method else "", None)
+        branch = message.branch or ""
+        for over in [one for one, when in until.items() if when <= sent.time]:
+            open_.pop(over, None)
+            del until[over]
+        if isinstance(message, Request) and sent.source.host == "10.0.0.1":
+            if message.method == method and branch not in open_:
+                open_[branch] = int(message.first("Max-Breadth") or "60")
+                until[branch] = sent.time + 32
+            elif message.method == "CANCEL":
+                until[branch] = sent.time + 32
+        elif isinstance(message, Response) and sent.target.host == "10.0.0.1" and message.cseq.method == method:
+            until.pop(branch, None)
+            if message.status >= 200:
+                open_.pop(branch, None)
         most, widest = max(most, len(open_)), max(widest, sum(open_.values()))
     return most, widest
 
@@ -305,3 +320,49 @@ async def test_a_busy_phone_says_more_than_a_loop(world, autojump_clock):
     alice.send(alice.request("INVITE", BOB))
     await alice.until(lambda: len(alice.statuses()) == 2)
     assert alice.statuses() == [100, 486]
+
+
+# --- whatever the tree ---------------------------------------------------------------------
+
+
+def grow(world, lot) -> None:
+    """Users bound to phones and to each other, some with scripts, as it falls out."""
+    names = ["bob", "carol", "dave"]
+    made = 0
+    for name in names:
+        for _ in range(lot.randrange(1, 5)):
+            if lot.random() < 0.3:
+                world.bind(f"{name}@{DOMAIN}", at(f"sip:{lot.choice(names)}@{DOMAIN}"), lot.choice([1000, 500]))
+                continue
+            made += 1
+            does = lot.choice(["486", "rings", "rings deaf", "404", "", "moved:sip:carol@" + DOMAIN, "603", "503"])
+            world.bind(f"{name}@{DOMAIN}", world.phone(f"p{made}", does), lot.choice([1000, 1000, 700, 200]))
+    if lot.random() < 0.5:
+        order = lot.choice(["parallel", "sequential"])
+        world.script(
+            f"carol@{DOMAIN}",
+            '<cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming><lookup source="registration"><success>'
+            f'<proxy timeout="{lot.choice([3, 20])}" ordering="{order}"><default><proxy/></default></proxy>'
+            "</success></lookup></incoming></cpl>",
+        )
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_what_is_under_way_is_never_broader_than_the_request(world, autojump_clock, seed):
+    """RFC 5393 §5.3.3: the Outgoing Max-Breadth never exceeds the Incoming, in whatever tree."""
+    lot = random.Random(seed)
+    grow(world, lot)
+    world.settings(recurse=lot.random() < 0.5)
+    breadth = lot.choice([1, 2, 3, 5, 8])
+    alice = world.phone("alice")
+    invite = alice.request("INVITE", BOB, branch="z9hG4bKseed", headers=(("Max-Breadth", str(breadth)),))
+    alice.send(invite)
+    await trio.sleep(lot.choice([0, 1, 4, 31, 100]))
+    if lot.random() < 0.5:
+        alice.send(alice.request("CANCEL", BOB, call_id=invite.call_id, branch="z9hG4bKseed"))
+    await alice.until(lambda: any(status >= 200 for status in alice.statuses()), 2000)
+    most, widest = ringing_at_once(world)
+    assert most <= widest <= breadth
+    assert len({status for status in alice.statuses() if status >= 200}) == 1, "one final response"
+    await trio.sleep(300)
+    assert (world.house.transactions.servers, world.house.transactions.clients) == (0, 0)
