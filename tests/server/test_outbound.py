@@ -84,6 +84,25 @@ async def test_a_lost_connection_takes_its_binding_along(world, autojump_clock):
     await alice.until(lambda: alice.statuses("INVITE") == [480], 5)
 
 
+async def test_a_datagram_flow_that_is_refused_takes_its_binding_along(world, autojump_clock):
+    """An ICMP error says that nobody is there any more (RFC 5626 §7); a plain phone keeps its binding."""
+    bob = world.phone("bob", "answers")
+    plain = world.phone("alice", "answers")
+    await register(bob, 1, SERVER)
+    world.bind(f"alice@{DOMAIN}", plain)
+    for phone in (bob, plain):
+        world.network.unreachable.add(phone.hop)
+    caller = world.phone("carol")
+    for uri, status in ((BOB, 480), (ALICE, 500)):
+        caller.seen.clear()
+        invite = caller.request("INVITE", uri)
+        caller.send(invite)
+        assert (await answered(caller, invite)).status == status
+    await trio.sleep(2)
+    assert flows(world) == []
+    assert len(world.cache.bindings(f"alice@{DOMAIN}")) == 1
+
+
 async def test_a_phone_that_comes_back_keeps_its_new_flow(world, autojump_clock):
     """The end of the old connection is heard of after the new one is bound."""
     bob = outbound_phone(world)
