@@ -41,7 +41,7 @@ class Hop(NamedTuple):
         """The Hop that `str(hop)` wrote. Raises ValueError for anything else."""
         transport, _, rest = text.partition(":")
         host, _, port = rest.rpartition(":")
-        if not transport or not host or not port.isascii() or not port.isdigit():
+        if not transport or not host or not (port.isascii() and port.isdigit() and int(port[:6]) < 65536):
             raise ValueError(f"not transport:host:port: {text!r}")
         return cls(transport.upper(), host.strip("[]"), int(port))
 

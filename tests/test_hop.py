@@ -20,7 +20,9 @@ def test_a_way_is_written_and_read_again(way, text):
     assert Way.from_text(text) == way
 
 
-@pytest.mark.parametrize("text", ["", "udp", "udp:192.0.2.1", "udp:192.0.2.1:x", "udp:a:5|", "|", "udp:a:1|b"])
+@pytest.mark.parametrize(
+    "text", ["", "udp", "udp:192.0.2.1", "udp:192.0.2.1:x", "udp:192.0.2.1:65536", "udp:a:5|", "|", "udp:a:1|b"]
+)
 def test_what_is_no_way(text):
     with pytest.raises(ValueError, match="not transport:host:port"):
         Way.from_text(text)

@@ -25,6 +25,7 @@ PREFIX: Final = "fl."
 """What a user part that is a flow token begins with."""
 
 _TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
+_LONGEST: Final = len(PREFIX) + 50  # with two IPv6 addresses
 _BOUND, _NEAR, _IPV6, _KIND = 0x80, 0x40, 0x20, 0x0F
 _OWN_NETWORK: Final = (".local", ".lan", ".home", ".home.arpa", ".internal", ".localdomain", ".invalid", ".localhost")
 _ENDS: Final = ":>;, \t"  # what follows the host in a Contact, if anything does
@@ -55,9 +56,13 @@ def token_text(token: Token) -> str:
     return PREFIX + urlsafe_b64encode(bytes([kind]) + data).decode().rstrip("=")
 
 
-@lru_cache(4096)
 def token_from_text(text: str) -> Token | None:
     """What `token_text` wrote; None for anything else."""
+    return _token_from(text) if len(text) <= _LONGEST else None  # anybody writes it: long text is not to be kept
+
+
+@lru_cache(4096)
+def _token_from(text: str) -> Token | None:
     code = text[len(PREFIX) :]
     try:
         data = urlsafe_b64decode(code + "=" * (-len(code) % 4))

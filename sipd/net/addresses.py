@@ -21,6 +21,7 @@ EXAMPLE: Final = "Write it like udp:192.0.2.1:5060, tcp:0.0.0.0:5060 or udp:[200
 
 _LISTEN = re.compile(r"([A-Za-z]+):(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _MAPPED = "::ffff:"
+_LONGEST: Final = 45  # characters of an IPv6 address with an IPv4 address at its end
 
 ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.ASCII | re.DOTALL)
 """A host that ends in a number and is no address is no name either: nobody is asked for it (T07)."""
@@ -49,13 +50,17 @@ def parse_listen(text: str) -> Hop:
     return Hop(transport, host, port)
 
 
-@lru_cache(4096)
 def numeric(host: str) -> str | None:
     """The one spelling of a numeric address (RFC 5952), or None when it is a name.
 
     An IPv4 address mapped into IPv6 comes out as IPv4. Short forms such as
     127.1 are no addresses in SIP (§25.1).
     """
+    return _numeric(host) if len(host) <= _LONGEST else None  # longer text is not to be kept
+
+
+@lru_cache(4096)
+def _numeric(host: str) -> str | None:
     try:
         if ":" not in host:
             socket.inet_pton(socket.AF_INET, host)

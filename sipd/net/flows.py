@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -161,7 +162,8 @@ class Flows:
         for listener in self._listeners:
             fits = isinstance(listener, UdpListener) and listener.family == family and not listener.closed
             if fits and near in (None, listener.hop):
-                return listener.flow_to(way.remote.host, way.remote.port)
+                with suppress(Unreachable):  # what an old row says is no address of this socket's family
+                    return listener.flow_to(way.remote.host, way.remote.port)
         return None
 
     def finish(self, flow: Flow) -> None:

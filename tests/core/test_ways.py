@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipd.core import ways
 from sipd.core.ways import PREFIX, Token, is_token, only_by_flow, sender_token, token_from_text, token_text
 from sipd.hop import Hop, Way
 from sipd.message import parse_uri, parse_via
@@ -44,6 +45,15 @@ def test_a_token_is_short():
 )
 def test_what_is_no_token(text):
     assert token_from_text(text) is None
+
+
+def test_the_longest_token_is_read_and_longer_text_is_not_kept():
+    six = Hop("UDP", "2001:db8:1111:2222:3333:4444:5555:6666", 40000)
+    token = Token(Way(six, six), True)
+    assert token_from_text(token_text(token)) == token
+    kept = ways._token_from.cache_info().currsize
+    assert token_from_text(token_text(token) + "A" * 4000) is None
+    assert ways._token_from.cache_info().currsize == kept
 
 
 @given(st.text(max_size=60))

@@ -9,6 +9,7 @@ from sipd.errors import SetupError
 from sipd.hop import Hop
 from sipd.net.addresses import (
     Unreachable,
+    _numeric,
     bind_failure,
     family_of,
     far_end,
@@ -135,3 +136,10 @@ def test_the_source_toward_loopback_is_loopback():
 def test_without_netlink_the_machine_still_has_addresses(monkeypatch):
     monkeypatch.delattr(socket, "AF_NETLINK")
     assert "127.0.0.1" in local_addresses()
+
+
+def test_what_is_too_long_for_an_address_is_not_kept():
+    assert numeric("0000:0000:0000:0000:0000:ffff:192.168.100.228") == "192.168.100.228"
+    kept = _numeric.cache_info().currsize
+    assert numeric("1" * 4000) is None
+    assert _numeric.cache_info().currsize == kept

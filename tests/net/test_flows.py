@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from sipd.errors import SetupError
-from sipd.hop import Hop
+from sipd.hop import Hop, Way
 from sipd.net import Flows, Network, Unreachable
 from sipd.net.udp import UdpFlow
 from tests.net.heard import Failed, Heard, message
@@ -179,3 +179,10 @@ def test_a_name_given_for_sent_by_is_ours():
     flows.add_name("example.com")
     assert flows.is_ours("example.com", hop.port)
     flows.close()
+
+
+async def test_a_way_to_what_is_no_address_is_none():
+    async with running(udp()) as house:
+        for host in ("a.example", "0.0.0.0", "fe80::1%eth0", "239.0.0.1"):
+            assert house.flows.on(Way(Hop("UDP", host, 5060))) is None
+        assert house.flows.on(Way(Hop("UDP", HERE, 5060))) is not None

@@ -31,6 +31,7 @@ DNS, URI = x509.DNSName, x509.UniformResourceIdentifier
         ([URI("https://example.com")], "b.example", ()),
         ([], "B.example", ("b.example",)),
         ([], "Some Company", ()),
+        ([], "ban\u212a.example", ()),  # a Kelvin sign is no k
         ([], "", ()),
         ([x509.IPAddress(ip_address("192.0.2.1")), x509.IPAddress(ip_address("2001:DB8:0::1"))], "",
          ("192.0.2.1", "2001:db8::1")),

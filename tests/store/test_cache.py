@@ -154,6 +154,13 @@ async def test_watchers_hear_what_a_reload_brings(cache):
     assert cache.settings.mode == "redirect"
 
 
+async def test_what_nobody_can_read_in_a_row_says_nothing(cache):
+    sound = binding(uri="sip:2@h", received="udp:192.0.2.1:5060", gruu="0123456789ab")
+    await apply(cache.store, PutBinding(binding(received="nonsense", gruu="no hex")), PutBinding(sound))
+    await cache.reload()
+    assert set(cache.bindings(ALICE)) == {binding(), sound}
+
+
 async def test_the_command_lines_settings_outlive_a_change_of_the_row(cache):
     cache.override(["auth=none"])
     await commit(cache, PutSettings(Settings(auth="digest", stagger=3.0)))
