@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - mypyc looks it up when the class is made
+from typing import NamedTuple
 
 
 class Gauge(NamedTuple):
