@@ -97,10 +97,10 @@ class Settings(NamedTuple):
     tls_certificate: str = ""  # PEM files, space-separated; empty: a certificate made by ourselves
     tls_key: str = ""  # PEM files of their keys, in the same order; empty: the keys are in those files
     tls_ca: str = ""  # PEM file of the authorities we trust; empty: the system's
-    tls_client: Literal["never", "requested", "required"] = "never"  # whether a client shows a certificate
-    websocket_origins: str = ""  # pages that may connect, as `https://host`, space-separated; empty: any
-    max_connections: int = 10000  # open at once, over all streams
-    max_connections_per_source: int = 100  # from one address, not counting registered phones and peers
+    tls_client: Literal["never", "requested", "required"] = "never"  # whether clients show certificates
+    websocket_origins: str = ""  # web pages that may open a WebSocket, as `https://host`, space-separated; empty: any
+    max_connections: int = 10000  # connections open at once, in all
+    max_connections_per_source: int = 100  # connections from one address, without registered phones and peers
     max_request_rate: int = 2000  # requests a second from one address that proved nothing; 0: any number
 
 

@@ -8,7 +8,7 @@ from sipd.core.checks import OWN_METHODS
 from sipd.core.decision import RunScript
 from sipd.core.gruu import callee_of
 from sipd.core.numbers import by_number
-from sipd.core.routes import local_domain, means_server, names_us
+from sipd.core.routes import leads_here, local_domain, means_server
 from sipd.errors import (
     LoopDetected,
     MethodNotAllowed,
@@ -61,7 +61,7 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
         server = means_server(uri, tables, places)
         if server:
             _check_method(inquiry.request.method)
-        if server or not uri.is_sip or _is_ours(inquiry, tables):
+        if server or not uri.is_sip or leads_here(uri, tables, places):
             decision = by_number(inquiry, tables)
             if decision is None:
                 inquiry.trace.append(Step("find_user", uri.text, "nobody"))
@@ -93,12 +93,6 @@ def _check_method(method: str) -> None:
     if method in METHODS:
         raise MethodNotAllowed(headers=(("Allow", ", ".join(OWN_METHODS)),))
     raise MethodNotImplemented
-
-
-def _is_ours(inquiry: Inquiry, tables: Tables) -> bool:
-    """Whether a URI without a callee still leads here: our address where it is no domain, a name that is no UTF-8."""
-    uri, places = inquiry.uri, inquiry.context.places
-    return uri.param("maddr") is None and names_us(uri.host, uri.port, tables, places)
 
 
 def consult_incoming(inquiry: Inquiry, tables: Tables) -> RunScript | None:

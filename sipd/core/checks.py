@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.privacy import can_be_given
 from sipd.core.routes import means_server, registers_elsewhere
+from sipd.core.ways import is_direct
 from sipd.errors import (
     BadExtension,
     BadSyntax,
@@ -98,9 +99,8 @@ def check_max_breadth(inquiry: Inquiry, tables: Tables) -> None:
 def check_loop(inquiry: Inquiry, tables: Tables) -> None:
     """482 when this very request has been sent on by us before: a Via of ours has its mark (T37, T38)."""
     request = inquiry.request
-    names = request.names
-    if names.count("Via") == 1 and "," not in request.lines[names.index("Via")]:
-        return  # it comes from the one who made it
+    if is_direct(request):
+        return
     context = inquiry.context
     end = "." + loop_mark(request, context.seal)
     for text in request.values("Via"):

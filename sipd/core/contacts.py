@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.gruu import check_contact, epoch, is_gruu
 from sipd.core.outbound import flow_key, instance_key, rules, short_key
-from sipd.core.sips import check_contact as check_sips
+from sipd.core.sips import check_sips_contact
 from sipd.core.ways import is_direct, only_by_flow
 from sipd.errors import BadSyntax, Forbidden, IntervalTooBrief
 from sipd.hop import Way
@@ -102,7 +102,7 @@ def _apply(
         raise Forbidden("Contact scheme not allowed")
     expires = _expires(request, wants.expires, tables.settings)
     if uri.scheme == "sips" and expires:
-        check_sips(request)
+        check_sips_contact(request)
     flow = made.outbound and wants.reg_id > 0 and wants.instance != ""
     received = _received(inquiry, uri, flow)
     key = flow_key(wants.instance, wants.reg_id) if flow else ""
@@ -120,8 +120,25 @@ def _apply(
         if place is not None:
             del current[place]
         return
-    names = request.names
-    binding = Binding(
+    binding = _binding(inquiry, aor, uri, wants, expires=expires, received=received, key=key, flow=flow)
+    if wants.instance or is_gruu(uri):
+        check_contact(inquiry, tables, aor, uri, wants.instance)
+        if wants.instance:
+            binding = binding._replace(gruu=_epoch(inquiry, binding, made))
+    changes.append(PutBinding(binding))
+    new.add((uri.text, key))
+    if place is None:
+        current.append(binding)
+    else:
+        current[place] = binding
+
+
+def _binding(
+    inquiry: Inquiry, aor: str, uri: Uri, wants: _Wants, *, expires: int, received: str, key: str, flow: bool
+) -> Binding:
+    """What is stored of one Contact value. Raises BadSyntax for what can't be."""
+    request, names = inquiry.request, inquiry.request.names
+    return Binding(
         aor,
         _stored(uri.text),
         wants.q,
@@ -138,16 +155,6 @@ def _apply(
         key,
         inquiry.wall,
     )
-    if wants.instance or is_gruu(uri):
-        check_contact(inquiry, tables, aor, uri, wants.instance)
-        if wants.instance:
-            binding = binding._replace(gruu=_epoch(inquiry, binding, made))
-    changes.append(PutBinding(binding))
-    new.add((uri.text, key))
-    if place is None:
-        current.append(binding)
-    else:
-        current[place] = binding
 
 
 def _epoch(inquiry: Inquiry, binding: Binding, made: Bindings) -> str:

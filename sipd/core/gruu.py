@@ -9,12 +9,11 @@ still good. Neither is kept anywhere.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote as escape
 
 from sipd.core.outbound import instance_key
 from sipd.core.routes import address_of_record, joined, local_domain
 from sipd.errors import Forbidden, NotFound, TemporarilyUnavailable
-from sipd.message import quote, sip_uri
+from sipd.message import escaped_user, quote, sip_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _PREFIX: Final = "tgruu."
 _HALF: Final = 12  # hex digits of a mark that are used
 _BLOCK: Final = 64  # bytes: the length of a temporary GRUU says no more of a user than this
-_UNESCAPED: Final = "-_.!~*'()&=+$,;?/"  # in a user part (RFC 3261 §25.1)
 
 
 class Gruu(NamedTuple):
@@ -53,7 +51,7 @@ def parameters(binding: Binding, latest: Binding, seal: Seal) -> str:
     user, _, domain = binding.aor.rpartition("@")
     scheme = "sips" if binding.uri[:5].lower() == "sips:" else "sip"
     instance = _instance_mark(binding.aor, binding.instance, seal)
-    public = f"{scheme}:{escape(user, safe=_UNESCAPED)}@{domain};gr={_proven(binding.aor, instance, seal)}"
+    public = f"{scheme}:{escaped_user(user)}@{domain};gr={_proven(binding.aor, instance, seal)}"
     temporary = f"{scheme}:{_temporary(latest, instance, seal)}@{domain};gr"
     return f";pub-gruu={quote(public)};temp-gruu={quote(temporary)}"
 
@@ -82,7 +80,7 @@ def as_address(uri: Uri, owner: str) -> Uri:
     if not is_gruu(uri):
         return uri
     user, _, domain = owner.rpartition("@")
-    return sip_uri(domain, user=escape(user, safe=_UNESCAPED), scheme=uri.scheme)
+    return sip_uri(domain, user=escaped_user(user), scheme=uri.scheme)
 
 
 def callee_of(uri: Uri, domain: str, seal: Seal) -> str:

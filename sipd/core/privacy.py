@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from sipd.core.routes import address_of_record
 from sipd.errors import BadSyntax, SipError
-from sipd.message import Address, Response, parse_address, parse_uri, sip_uri
+from sipd.message import Address, Response, escaped_user, is_address, parse_address, parse_uri, sip_uri
 from sipd.message.headers import CANONICAL
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ NAMED: Final = ("header", "session", "user", "history")
 """Values of Privacy that we name in a refusal; others are from a client that may write anything."""
 
 _NUMBER: Final = re.compile(r"\+?[0-9]{1,32}", re.ASCII)
-_SAFE_IN_USER: Final = "-_.!~*'()&=+$,;?/"
 
 
 def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
@@ -124,15 +122,11 @@ def assertion(identity: Identity, tables: Tables) -> tuple[str, ...]:
     user = tables.user(identity.user)
     name, _, domain = identity.user.rpartition("@")
     display = None if user is None or not user.full_name else user.full_name
-    values = [str(Address(display, sip_uri(domain, user=quote(name, safe=_SAFE_IN_USER))))]
-    if _NUMBER.fullmatch(name) and not _is_address(domain):
+    values = [str(Address(display, sip_uri(domain, user=escaped_user(name))))]
+    if _NUMBER.fullmatch(name) and not is_address(domain):
         context = "" if name[0] == "+" else f";phone-context={domain}"
         values.append(f"<{parse_uri(f'tel:{name}{context}').text}>")
     return tuple(values)
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host[-1:].isdigit()
 
 
 # -- privacy ----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sipd.core.gruu import callee_of
 from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
-from sipd.core.routes import address_of_record, local_domain, names_us, registers_elsewhere
+from sipd.core.routes import address_of_record, leads_here, local_domain, registers_elsewhere
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
 from sipd.hop import Target
@@ -50,16 +50,11 @@ def follow_route(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if not inquiry.in_dialog and through is None:
         return None
     uri = inquiry.uri
-    if "Route" not in inquiry.request.names and inquiry.in_dialog and _leads_here(inquiry, tables):
+    if "Route" not in inquiry.request.names and inquiry.in_dialog and leads_here(uri, tables, inquiry.context.places):
         return None
     if through is None:
         return forward(inquiry, (Target(uri),))
     return forward(inquiry, (Target(uri, received=through.way, bound=through.bound),))
-
-
-def _leads_here(inquiry: Inquiry, tables: Tables) -> bool:
-    uri = inquiry.uri
-    return names_us(uri.host, uri.port, tables, inquiry.context.places) and uri.param("maddr") is None
 
 
 def may_register(inquiry: Inquiry, tables: Tables) -> None:

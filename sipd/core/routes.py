@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.ways import is_token, token_from_text
 from sipd.errors import Forbidden
-from sipd.message import Request, sip_uri
+from sipd.message import Request, is_address, sip_uri
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def names_us(host: str, port: int | None, tables: Tables, places: OurPlaces) -> 
         return True
     if port is None:
         return tables.domain(host) is not None or places.is_ours(host, None)
-    return port in _DEFAULT_PORTS and not _is_address(host) and tables.domain(host) is not None
+    return port in _DEFAULT_PORTS and not is_address(host) and tables.domain(host) is not None
 
 
 def local_domain(uri: Uri, tables: Tables, places: OurPlaces) -> str | None:
@@ -101,6 +101,11 @@ def joined(user: str, domain: str) -> str:
 def means_server(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
     """Whether a Request-URI means this server itself: no user part, and a place or domain of ours."""
     return not uri.user and uri.is_sip and names_us(uri.host, uri.port, tables, places)
+
+
+def leads_here(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
+    """Whether a sip or sips URI leads to this server, be it to a user of ours or not; a maddr leads elsewhere."""
+    return names_us(uri.host, uri.port, tables, places) and uri.param("maddr") is None
 
 
 def registers_elsewhere(inquiry: Inquiry, tables: Tables) -> bool:
@@ -320,7 +325,3 @@ def _strip_maddr(inquiry: Inquiry, tables: Tables) -> None:
     params = tuple(pair for pair in uri.params if pair[0] not in ("maddr", "transport"))
     inquiry.uri = sip_uri(uri.host, user=uri.user, password=uri.password, params=params, scheme=uri.scheme)
     inquiry.trace.append(Step("route", "maddr", "taken off"))
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host[-1:].isdigit()

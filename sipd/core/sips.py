@@ -54,7 +54,7 @@ def is_secure(request: Request, target: Target) -> bool:
     return bool(routes) and routes[0].uri.scheme == "sips"
 
 
-def check_contact(request: Request) -> None:
+def check_sips_contact(request: Request) -> None:
     """For a REGISTER with a sips Contact: all that leads to it is sips, or 400 (RFC 5630 §5.2)."""
     if request.uri.scheme != "sips":
         raise BadSyntax("A sips Contact needs a sips Request-URI")

@@ -11,7 +11,7 @@ from sipd.message.message import Message, Request, Response
 from sipd.message.parse import parse
 from sipd.message.readers import read_parties
 from sipd.message.status import STATUS
-from sipd.message.uri import Uri, host_key, parse_uri, sip_uri
+from sipd.message.uri import Uri, escaped_user, host_key, is_address, parse_uri, sip_uri
 from sipd.message.values import (
     Address,
     CSeq,
@@ -41,9 +41,11 @@ __all__ = [
     "Uri",
     "Via",
     "canonical_name",
+    "escaped_user",
     "expires_from_text",
     "find_param",
     "host_key",
+    "is_address",
     "is_ipv6",
     "media_type",
     "parse",

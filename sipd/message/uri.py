@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
+from urllib.parse import quote as _escape
 from urllib.parse import unquote as _unescape
 
 from sipd.errors import BadSyntax
@@ -210,6 +211,16 @@ def _uri_params(text: str) -> Params:
 def host_key(host: str) -> str:
     """A host for comparing: lower case, no final dot, IPv6 in one spelling."""
     return IPv6Address(host).compressed if ":" in host else host.lower().removesuffix(".")
+
+
+def is_address(host: str) -> bool:
+    """Whether a host that was parsed is a numeric address, and no name."""
+    return ":" in host or host[-1:].isdigit()
+
+
+def escaped_user(user: str) -> str:
+    """A user part as it may stand in a URI (§25.1)."""
+    return _escape(user, safe="-_.!~*'()&=+$,;?/")
 
 
 def _plain(found: re.Match[str]) -> str:

@@ -12,7 +12,8 @@ from sipd.errors import SipError
 from sipd.message import parse_uri
 from sipd.net.addresses import numeric
 
-_DNS_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}", re.ASCII)
+HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}", re.ASCII)
+"""A name as DNS has it, without a final dot."""
 
 
 def proven_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -61,4 +62,4 @@ def _domain_in(text: str) -> str | None:
 def _common_names(certificate: x509.Certificate) -> tuple[str, ...]:
     values = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     # Looked at as they are: a Kelvin sign in lower case would be a k.
-    return tuple(value.lower() for value in values if _DNS_NAME.fullmatch(value))
+    return tuple(value.lower() for value in values if HOST_NAME.fullmatch(value))

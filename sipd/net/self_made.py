@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sipd.errors import SetupError
 from sipd.net.addresses import numeric
+from sipd.net.names import HOST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,6 @@ LIFE: Final = datetime.timedelta(days=365)
 MAX_NAMES: Final = 100
 """Names in it, the first ones: all of it travels in every handshake."""
 
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII)
-
 
 def ensure(path: Path, names: Sequence[str], now: datetime.datetime) -> bool:
     """Sees to it that `path` has a key and a certificate for all of these names and addresses; whether one was made.
@@ -37,7 +35,7 @@ def ensure(path: Path, names: Sequence[str], now: datetime.datetime) -> bool:
     certificate alone, to be given to phones. Raises SetupError when they
     can't be written.
     """
-    wanted = [name for name in dict.fromkeys(names) if numeric(name) or _HOST_NAME.fullmatch(name)][:MAX_NAMES]
+    wanted = [name for name in dict.fromkeys(names) if numeric(name) or HOST_NAME.fullmatch(name)][:MAX_NAMES]
     if holds(path, wanted, now):
         return False
     key, certificate = made(wanted, now)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote
 
 from sipd.digest import ALGORITHMS, Credentials, expected, ha1
 from sipd.errors import BadSyntax
-from sipd.message import parse_auth
+from sipd.message import escaped_user, parse_auth
 from sipd.message import quote as quoted
 from sipd.phone.faults import NoProof
 
@@ -22,8 +21,6 @@ HEADERS: Final = {
     407: ("Proxy-Authenticate", "Proxy-Authorization"),
 }
 """Status of a challenge -> where it stands, and where its answer goes (§22.2, §22.3)."""
-
-_UNESCAPED: Final = "-_.!~*'()&=+$,;?/"
 
 
 class Account(NamedTuple):
@@ -48,12 +45,12 @@ class Account(NamedTuple):
     @property
     def uri(self) -> str:
         """The address-of-record as a SIP URI."""
-        return f"sip:{self.escaped_user}@{self.domain}"
+        return f"sip:{self.user_part}@{self.domain}"
 
     @property
-    def escaped_user(self) -> str:
+    def user_part(self) -> str:
         """The user part as URIs write it (§19.1.2)."""
-        return quote(self.user, safe=_UNESCAPED)
+        return escaped_user(self.user)
 
     def secret(self, realm: str, algorithm: str) -> str:
         """HA1 in that realm; empty when it is not known."""

@@ -56,7 +56,7 @@ class Phone:
     def contact(self) -> str:
         """Our own URI, where this phone is reached."""
         transport = "" if self.server.transport == "UDP" else f";transport={self.server.transport.lower()}"
-        return f"sip:{self.account.escaped_user}@{self._wire.sent_by}{transport}"
+        return f"sip:{self.account.user_part}@{self._wire.sent_by}{transport}"
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be there until cancelled. Raises NoWay when no address of ours leads to the server."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.ways import is_direct
 from sipd.net.base import Recent
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ class Merged:
 
     def is_merged(self, request: Request) -> bool:
         """Whether the same request came by another way before: then only that one is answered, this with 482."""
-        names = request.names
-        if names.count("Via") < 2 and "," not in request.lines[names.index("Via")]:
-            return False  # it comes from the one who made it
-        if request.to_tag is not None:
+        if is_direct(request) or request.to_tag is not None:
             return False
         key = (request.call_id, request.cseq.number, request.from_tag, request.method)
         way = f"{request.via.sent_by} {request.branch}"

@@ -86,7 +86,7 @@ class CallView(Parent, Protocol):
         """Run a task that lives no longer than the call."""
 
     def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
-        """A Search for a URI of this house, a Branch for any other target; `breadth` is its share."""
+        """A Search for a URI of this house, and for a number; a Branch for any other target; `breadth` is its share."""
 
     def tried(self, ahead: Sequence[Target]) -> dict[Key, int]:
         """Where the request has been, or is about to be, sent by us, with how many 3xx led there; may be added to."""

@@ -30,6 +30,7 @@ from sipd.hop import SECURE
 from sipd.log import LOG
 from sipd.metrics import Counters
 from sipd.net import Flows, parse_listen
+from sipd.net.addresses import primary_address
 from sipd.net.resolver import Resolver
 from sipd.rows import PutBinding, PutLicence
 from sipd.seal import Seal
@@ -182,14 +183,7 @@ def change_to(root: str) -> None:
 def local_hosts() -> list[str]:
     """The names and addresses that the first start makes local domains of, the main one first."""
     hosts = ["localhost", "127.0.0.1"]
-    name = socket.gethostname()
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address would be used
-            hosts.append(probe.getsockname()[0])
-    except OSError:
-        pass  # no network but loopback
-    return list(dict.fromkeys([*hosts, name]))
+    return list(dict.fromkeys([*hosts, primary_address(socket.AF_INET), socket.gethostname()]))
 
 
 def open_network(opened: Opened) -> Flows:

@@ -26,7 +26,7 @@ class Peers:
         for peer in peers:
             if peer.match.startswith(CERTIFICATE):
                 self._by_name[peer.match[len(CERTIFICATE) :].lower()] = peer
-            elif (network := network_of(peer.match)) is not None:
+            elif (network := network_from_text(peer.match)) is not None:
                 self._networks.append((network, peer))
         self._networks.sort(key=lambda row: -row[0].prefixlen)  # the narrowest that fits
         self._at = lru_cache(_MOST_KEPT)(self._look)
@@ -49,7 +49,7 @@ class Peers:
         return next((peer for network, peer in self._networks if address in network), None)
 
 
-def network_of(match: str) -> IPv4Network | IPv6Network | None:
+def network_from_text(match: str) -> IPv4Network | IPv6Network | None:
     """The network that an address or `address/bits` names; None when it is neither."""
     try:
         return ip_network(match, strict=False)

@@ -111,6 +111,19 @@ async def test_too_little_breadth_makes_a_parallel_fork_serial(world, autojump_c
     assert ringing_at_once(world)[0] == 1
 
 
+async def test_the_setting_allows_fewer_branches_at_once(world, autojump_clock):
+    alice = world.phone("alice")
+    phones = [world.phone(name, "486") for name in ("desk", "mobile", "tablet")]
+    last = world.phone("last", "answers")
+    for phone in (*phones, last):
+        world.bind(f"bob@{DOMAIN}", phone)
+    world.settings(max_breadth=2)
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(200)
+    assert ringing_at_once(world) == (2, 2)
+    assert all(phone.requests("INVITE") for phone in phones), "the others waited for their turn"
+
+
 async def test_a_group_that_joins_has_a_share_kept_for_it(world, autojump_clock):
     alice = world.phone("alice")
     desk, mobile, voicemail = world.phone("desk"), world.phone("mobile"), world.phone("vm", "answers")

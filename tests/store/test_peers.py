@@ -3,7 +3,7 @@
 import pytest
 
 from sipd.rows import Peer
-from sipd.store.peers import Peers, network_of
+from sipd.store.peers import Peers, network_from_text
 
 GATEWAY = Peer("gateway", "192.0.2.7")
 OFFICE = Peer("office", "192.0.2.0/24")
@@ -38,4 +38,4 @@ def test_without_rows_there_is_nobody():
 
 @pytest.mark.parametrize("text", ["", "192.0.2.7/33", "host.example", "cert:x"])
 def test_what_is_no_network(text):
-    assert network_of(text) is None
+    assert network_from_text(text) is None
