@@ -6,11 +6,11 @@ request from a strict router is checked as the request it means.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.privacy import can_be_given
 from sipd.core.routes import means_server, registers_elsewhere
-from sipd.core.ways import is_direct
 from sipd.errors import (
     BadExtension,
     BadSyntax,
@@ -22,7 +22,7 @@ from sipd.errors import (
 from sipd.message import parse_via, read_parties
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
@@ -46,7 +46,9 @@ _LOOP: Final = "loop"
 
 def check_request(inquiry: Inquiry, tables: Tables) -> None:
     """Go through CHECKS. Raises the SipError of the first that fails."""
-    for check in _CHECKS_OF.get(inquiry.request.method, _CHECKS_OF_OTHERS):
+    request = inquiry.request
+    inquiry.breadth = tables.settings.max_breadth
+    for check in _CHECKS_OF.get(request.method, _CHECKS_OF_OTHERS)[not request.extras]:
         check(inquiry, tables)
 
 
@@ -80,12 +82,12 @@ def check_max_forwards(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def check_max_breadth(inquiry: Inquiry, tables: Tables) -> None:
-    """400 for a Max-Breadth that is no positive number or comes twice (RFC 5393 §5.3.1); fills in `breadth`.
+    """400 for a Max-Breadth that is no positive number or comes twice (RFC 5393 §5.3.1); else it is `breadth`.
 
     None at all counts as the most there may be, and so does more than that.
     """
     request = inquiry.request
-    most = inquiry.breadth = tables.settings.max_breadth
+    most = tables.settings.max_breadth
     if "Max-Breadth" not in request.names:
         return
     values = request.values("Max-Breadth")
@@ -99,8 +101,8 @@ def check_max_breadth(inquiry: Inquiry, tables: Tables) -> None:
 def check_loop(inquiry: Inquiry, tables: Tables) -> None:
     """482 when this very request has been sent on by us before: a Via of ours has its mark (T37, T38)."""
     request = inquiry.request
-    if is_direct(request):
-        return
+    if request.one_via:
+        return  # it comes from the one who made it
     context = inquiry.context
     end = "." + loop_mark(request, context.seal)
     for text in request.values("Via"):
@@ -166,7 +168,9 @@ def _refuse_unknown(request: Request, name: str, known: frozenset[str]) -> None:
         raise BadExtension(headers=tuple(("Unsupported", tag) for tag in unknown))
 
 
-CHECKS: Final[tuple[Callable[[Inquiry, Tables], None], ...]] = (
+_Check = Callable[["Inquiry", "Tables"], None]
+
+CHECKS: Final[tuple[_Check, ...]] = (
     check_syntax,
     check_scheme,
     check_max_forwards,
@@ -177,5 +181,15 @@ CHECKS: Final[tuple[Callable[[Inquiry, Tables], None], ...]] = (
 )
 """One test of a request each, in the order of §16.3; step 6, credentials, is `identity.identify`."""
 
-_CHECKS_OF_OTHERS: Final = tuple(check for check in CHECKS if check is not check_own)
-_CHECKS_OF: Final = {"REGISTER": CHECKS, "OPTIONS": CHECKS}
+ABOUT_EXTRAS: Final = frozenset({check_max_breadth, check_proxy_require})
+"""Those about header fields that are not USUAL: where a request has no such (`extras`), they are passed over."""
+
+
+def _both(checks: Iterable[_Check]) -> tuple[tuple[_Check, ...], tuple[_Check, ...]]:
+    """The checks of a request with extras, and of one without."""
+    made = tuple(checks)
+    return made, tuple(check for check in made if check not in ABOUT_EXTRAS)
+
+
+_CHECKS_OF_OTHERS: Final = _both(check for check in CHECKS if check is not check_own)
+_CHECKS_OF: Final = {"REGISTER": _both(CHECKS), "OPTIONS": _both(CHECKS)}

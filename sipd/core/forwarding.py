@@ -20,7 +20,7 @@ DIALOG_MAKERS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose request without a To tag may make a dialog: only there does Record-Route count (§16.6 step 4)."""
 
 PLAIN: Final = ORDINARY - {"Route", "Record-Route"}
-"""Header fields that go on as they are."""
+"""Header fields that go on as they are, where they are."""
 
 COOKIE: Final = "z9hG4bK"
 """What every branch of RFC 3261 begins with (§8.1.1.7)."""
@@ -52,7 +52,7 @@ def stamp(request: Request, source: Hop) -> None:
     via = request.reply_via
     if via is None:
         return
-    at = request.names.index("Via")
+    at = request.via_at
     if request.lines[at] == f"Via: SIP/2.0/{via.transport} {via.sent_by};branch={via.branch};rport":  # as usual
         request.lines[at] = f"{request.lines[at][:-6]};received={source.host};rport={source.port}"
         params = (via.params[0], ("received", source.host), ("rport", str(source.port)))
@@ -74,14 +74,16 @@ def stamp(request: Request, source: Hop) -> None:
 def forwarded_copy(request: Request, passage: Passage) -> bytes:
     """The request as it goes to one target, in the order of §16.6."""
     names = request.names
-    if passage.target.path or passage.asserted or not PLAIN.issuperset(names) or request.method == "REGISTER":
+    extras = request.extras
+    moves = "Record-Route" in names or bool(extras and not PLAIN.issuperset(extras))
+    if moves or passage.target.path or passage.asserted or request.method == "REGISTER":
         draft = Draft(request)
         for edit in EDITS:  # each leaves what is not its own as it was
             edit(draft, request, passage)
         return bytes(draft)
     # What EDITS come to where there is no route and nothing to hide: three lines are new or other, nothing moves.
     lines = request.lines.copy()
-    top = names.index("Via")
+    top = request.via_at
     lines[top] = f"Via: SIP/2.0/{passage.transport} {passage.sent_by};branch={passage.branch}\r\n{lines[top]}"
     hops = request.max_forwards
     if hops is None:
@@ -95,7 +97,8 @@ def forwarded_copy(request: Request, passage: Passage) -> bytes:
             lines.append(f"Max-Breadth: {passage.max_breadth}")
     if passage.transport in RELIABLE and "Content-Length" not in names:
         lines.append(f"Content-Length: {len(request.body)}")
-    routes = [f"Record-Route: {value}" for value in _record_routes(request, passage)]
+    values = _record_routes(request, passage)
+    routes = [f"Record-Route: {value}" for value in values] if values else ()
     head = "\r\n".join([f"{request.method} {passage.target.uri.text} SIP/2.0", *routes, *lines, "", ""])
     return head.encode("utf-8", "surrogateescape") + request.body
 
@@ -232,17 +235,17 @@ def returned_copy(response: Response) -> Response:
     """
     if "Content-Length" not in response.names:
         response = _with_length(response)
-    at = response.names.index("Via")
-    line = response.lines[at]
-    if "," in line:
-        rest = split_list(response.first("Via") or "")[1:]
-        if rest:
-            lines = response.lines.copy()
-            lines[at] = "Via: " + ", ".join(rest)
-            return Response(response.start_line, response.names, lines, response.body)
-    names, lines = response.names.copy(), response.lines.copy()
-    del names[at], lines[at]
-    return Response(response.start_line, names, lines, response.body)
+    at = response.via_at
+    names, lines = response.names, response.lines.copy()
+    rest = split_list(response.first("Via") or "")[1:] if "," in lines[at] else ()
+    if rest:
+        lines[at] = "Via: " + ", ".join(rest)
+    else:
+        names = names.copy()
+        del names[at], lines[at]
+    returned = Response(response.start_line, names, lines, response.body)
+    returned.extras = response.extras
+    return returned
 
 
 def _with_length(response: Response) -> Response:
@@ -253,14 +256,8 @@ def _with_length(response: Response) -> Response:
 
 def is_ours(response: Response, sent_by: str) -> bool:
     """Whether the top Via of a response is one that we put there with this sent-by (§18.1.2)."""
-    if sent_by in response.lines[response.names.index("Via")]:
+    if sent_by in response.lines[response.via_at]:
         return True
     via = response.via  # another spelling of it
     named = via if via.port is not None else via._replace(port=DEFAULT_PORTS.get(via.transport))
     return named.sent_by.lower() == sent_by.lower()
-
-
-def goes_further(response: Response) -> bool:
-    """Whether a Via is left below ours, for the one before us (§16.7 step 3)."""
-    names = response.names
-    return names.count("Via") > 1 or len(split_list(response.first("Via") or "")) > 1

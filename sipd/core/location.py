@@ -137,7 +137,7 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
     if not live:
         inquiry.trace.append(Step("locate", callee, "no binding"))
         raise TemporarilyUnavailable
-    asked = not ASKED.isdisjoint(request.names)
+    asked = bool(request.extras) and not ASKED.isdisjoint(request.extras)
     targets = _targets(wanted(request, live) if asked or len(live) > 1 else [(live[0], BEST)])
     if not targets:
         inquiry.trace.append(Step("locate", callee, "none as wanted"))

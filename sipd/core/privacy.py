@@ -40,7 +40,7 @@ OUR_OWN: Final = "X-Sipd-"
 """How header fields begin that only servers of this kind write, for each other."""
 
 ORDINARY: Final = frozenset(CANONICAL.values()) - CLAIMS - {"Privacy"}
-"""Header fields that this module has nothing to do with: `ORDINARY.issuperset(names)` is the cheap question."""
+"""Header fields that this module has nothing to do with: asked of `extras` that is the cheap question."""
 
 GIVEN: Final = frozenset({"id"})
 """Privacy that a proxy can give."""
@@ -59,10 +59,11 @@ def weigh_claims(inquiry: Inquiry, tables: Tables) -> None:
     (RFC 3325 §6): it hints whose credentials to ask for where From is
     anonymous. What we assert is the user himself, by address and number, in any case.
     """
-    inquiry.peer = tables.peer(inquiry.source.host, inquiry.names)
+    if tables.has_peers:
+        inquiry.peer = tables.peer(inquiry.source.host, inquiry.names)
     request = inquiry.request
     names = request.names
-    if ORDINARY.issuperset(names):
+    if not request.extras or ORDINARY.issuperset(request.extras):
         return
     if PREFERRED in names:
         inquiry.preferred = _hint(request, tables)

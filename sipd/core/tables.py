@@ -48,6 +48,10 @@ class Tables(Protocol):
     def program(self, aor: str) -> Program | None:
         """The user's enabled CPL script, compiled once; None: he has none that runs."""
 
+    @property
+    def has_peers(self) -> bool:
+        """Whether any server is trusted at all: else nobody need ask which."""
+
     def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
         """The trusted server of that numeric address, or whose certificate proves one of these names."""
 

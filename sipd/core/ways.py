@@ -120,8 +120,7 @@ def _is_in_dns(host: str) -> bool:
 
 def is_direct(request: Request) -> bool:
     """Whether it comes from the one who made it: there is one Via (RFC 5626 §5.1)."""
-    names = request.names
-    return names.count("Via") == 1 and "," not in request.lines[names.index("Via")]
+    return request.one_via
 
 
 def sender_token(request: Request, came: Way) -> str:

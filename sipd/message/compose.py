@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import no_line_break, split_list, unfold
-from sipd.message.headers import CANONICAL, LISTS, canonical_name
+from sipd.message.headers import CANONICAL, LISTS, USUAL, canonical_name
 from sipd.message.message import Message, Request, Response, header_lines, status_line
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def response_to(
         lines.append(f"Content-Type: {no_line_break(content_type)}")
     names.append("Content-Length")
     lines.append(f"Content-Length: {len(body)}")
-    return Response(status_line(status, reason), names, lines, body)
+    made = Response(status_line(status, reason), names, lines, body)
+    made.extras = set(names) - USUAL
+    return made
 
 
 def _has_tag(request: Request, line: str) -> bool:

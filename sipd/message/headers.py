@@ -14,9 +14,10 @@ from sipd.errors import BadSyntax
 from sipd.message.grammar import TOKEN
 
 _KNOWN: Final = """
-Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow Allow-Events
-Answer-Mode Authentication-Info Authorization Call-ID Call-Info Contact Content-Disposition Content-Encoding
-Content-Language Content-Length Content-Type CSeq Date Diversion Encryption Error-Info Event Expires
+Accept Accept-Contact Accept-Disposition Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info
+Allow Allow-Events Answer-Mode Authentication-Info Authorization Call-ID Call-Info Contact
+Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq Date Diversion Encryption
+Error-Info Event Expires
 Feature-Caps Flow-Timer From Geolocation Geolocation-Error Geolocation-Routing Hide History-Info Identity
 Identity-Info In-Reply-To Info-Package Join Max-Breadth Max-Forwards MIME-Version Min-Expires Min-SE
 Organization P-Access-Network-Info P-Answer-State P-Asserted-Identity P-Asserted-Service P-Associated-URI
@@ -67,6 +68,16 @@ Service-Route Supported Trigger-Consent Unsupported Via Warning
 """.split()  # noqa: SIM905 - to be read
 )
 """Header fields whose value is a comma-separated list (§7.3.1)."""
+
+USUAL: Final = frozenset(
+    """
+Accept Accept-Disposition Accept-Encoding Accept-Language Allow Allow-Events Call-ID Contact Content-Disposition
+Content-Encoding Content-Language Content-Length Content-Type CSeq Date Event Expires From Max-Forwards Min-Expires
+Min-SE MIME-Version Organization RAck Reason Record-Route RSeq Server Session-Expires Subject Supported Timestamp To
+Unsupported User-Agent Via Warning
+""".split()  # noqa: SIM905 - to be read
+)
+"""Header fields of everyday messages: where there are no others (`Message.extras`) most rules have nothing to do."""
 
 SINGLE: Final = frozenset({"To", "From", "Call-ID", "CSeq", "Max-Forwards", "Content-Length"})
 """Header fields that make a message malformed when they come twice."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import no_line_break, split_list, unfold
-from sipd.message.headers import LISTS, canonical_name
+from sipd.message.headers import CANONICAL, LISTS, USUAL, canonical_name
 from sipd.message.status import STATUS
 from sipd.message.values import (
     Address,
@@ -23,7 +23,7 @@ from sipd.message.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from sipd.message.uri import Uri
 
@@ -44,11 +44,13 @@ class Message:
         "content_type",
         "cseq",
         "expires",
+        "extras",
         "from_",
         "from_tag",
         "lines",
         "max_forwards",
         "names",
+        "one_via",
         "record_routes",
         "routes",
         "star_contact",
@@ -56,12 +58,17 @@ class Message:
         "to",
         "to_tag",
         "via",
+        "via_at",
     )
 
     names: list[str]  # canonical name of each header line
     lines: list[str]  # the header lines as they came, without the final CRLF; folds are within
     body: bytes
     start_line: str
+
+    extras: Set[str]  # the names that are not USUAL
+    one_via: bool  # there is one Via value: a request comes from the one who made it
+    via_at: int  # the place of the topmost Via line
 
     via: Via  # the topmost (§20.42)
     branch: str | None  # of that Via (§8.1.1.7)
@@ -153,11 +160,17 @@ class Request(Message):
     request_uri: str  # as written
     uri: Uri  # lazy
 
-    def __init__(self, start_line: str, names: list[str], lines: list[str], body: bytes) -> None:
+    def __init__(
+        self, start_line: str, names: list[str], lines: list[str], body: bytes, words: Sequence[str] = ()
+    ) -> None:
+        """`words` begins with method and Request-URI, when the start line has been taken apart already."""
         self.start_line = start_line
         self.names = names
         self.lines = lines
         self.body = body
+        if words:
+            self.method, self.request_uri = words[0], words[1]
+            return
         # Lenient, so that what is refused can be answered: `parse` has looked at it, or is about to.
         self.method, _, rest = start_line.partition(" ")
         self.request_uri = rest.rpartition(" ")[0]
@@ -167,12 +180,15 @@ class Request(Message):
 
         Raises BadSyntax where Via, CSeq, Call-ID or Max-Forwards are bad.
         """
-        made = Request(start_line or self.start_line, names, lines, self.body)
+        if start_line:
+            made = Request(start_line, names, lines, self.body)
+        else:
+            made = Request(self.start_line, names, lines, self.body, (self.method, self.request_uri))
+            made.uri = self.uri
         # What has been read once need not be read again.
         made.via, made.branch, made.cseq, made.call_id = self.via, self.branch, self.cseq, self.call_id
-        made.max_forwards = self.max_forwards
-        if not start_line:
-            made.uri = self.uri
+        made.max_forwards, made.one_via = self.max_forwards, self.one_via
+        made.extras, made.via_at = set(names) - USUAL, names.index("Via")
         return made
 
     @classmethod
@@ -224,9 +240,10 @@ def header_lines(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[
     """Names and lines of these header fields, with a Content-Length for `body` when they have none."""
     names, lines = [], []
     for name, value in headers:
-        canonical = canonical_name(name)
+        canonical = CANONICAL.get(name) or canonical_name(name)
         names.append(canonical)
-        lines.append(f"{canonical}: {no_line_break(value)}")
+        lines.append(f"{canonical}: {value}")
+    no_line_break("".join(lines))
     if "Content-Length" not in names:
         names.append("Content-Length")
         lines.append(f"Content-Length: {len(body)}")

@@ -13,7 +13,7 @@ from typing import Final
 
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
-from sipd.message.headers import CANONICAL, SINGLE, canonical_name
+from sipd.message.headers import CANONICAL, SINGLE, USUAL, canonical_name
 from sipd.message.message import Request, Response
 from sipd.message.readers import SHORT_LINE, read_ahead, read_ahead_request
 from sipd.message.status import STATUS
@@ -59,8 +59,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         end = _end_of_bad_head(data, end, faults)
     head = data[:end]
     text = head.decode("utf-8", "surrogateescape")
-    lines = text.split("\r\n")
-    start_line = lines.pop(0)
+    start_line, *lines = text.split("\r\n")
     line_ends = len(lines)
     try:
         names = [CANONICAL[name] for name in _NAMES.findall(text)]
@@ -70,9 +69,10 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         start_line, names, lines = _named(text, faults)
     if end - len(head.translate(None, _CONTROLS)) != 2 * line_ends:
         names, lines = _without_controls(start_line, names, lines, faults)
-    if end > MAX_LINE or len(names) + head.count(b",") > MAX_ROUTES:
+    if end > MAX_LINE or line_ends + head.count(b",") > MAX_ROUTES:
         names, lines = _within_sizes(start_line, names, lines, faults)
-    if len(set(names)) + names.count("Via") - 1 != len(names):
+    kinds, vias = set(names), names.count("Via")
+    if len(kinds) + vias - 1 != len(names):
         _check_doubles(start_line, names, faults)
     start = end + 4
     line = lines[names.index("Content-Length")] if "Content-Length" in names else ""
@@ -83,10 +83,17 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         body = _body(data, start, names, lines, stream, faults)
     if start_line in _STATUS_LINES:
         message: Request | Response = Response(start_line, names, lines, body)
-    elif start_line[-8:] == " SIP/2.0" and start_line.count(" ") == 2:
-        message = Request(start_line, names, lines, body)
     else:
-        message = _oddly_started(start_line, names, lines, body, faults)
+        words = start_line.split(" ")
+        if len(words) == 3 and words[2] == "SIP/2.0":
+            message = Request(start_line, names, lines, body, words)
+        else:
+            message = _oddly_started(start_line, names, lines, body, faults)
+    message.extras = kinds - USUAL
+    if vias:
+        message.via_at = at = names.index("Via")
+        if vias > 1 or "," not in lines[at]:
+            message.one_via = vias == 1
     try:
         read_ahead(message)
     except BadSyntax as fault:

@@ -12,6 +12,7 @@ from typing import Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list
+from sipd.message.headers import USUAL
 from sipd.message.message import Message, Request
 from sipd.message.uri import Uri, parse_uri
 from sipd.message.values import (
@@ -39,6 +40,7 @@ MAX_VALUES: Final = 2000
 """Most Contact values we take apart; more in one message is an attack (T22, T23)."""
 
 _CALL_ID: Final = re.compile(r"[!-~]+")
+_USUAL_CALL_ID: Final = re.compile(r"Call-ID: [!-~]{1,1000}")
 # A tag that no quoted string can have forged: asked of the text after the last ">".
 _QUICK_TAG: Final = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^ \t\";,<>=]++)[ \t]*+(?=;|$)", re.IGNORECASE | re.ASCII)
 
@@ -46,7 +48,7 @@ _QUICK_TAG: Final = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^ \t\";,<>=]++)[ \t
 def read_ahead(message: Message) -> None:
     """Read what every message is asked for: Via, branch, CSeq, Call-ID. Raises BadSyntax for a bad Via (T01)."""
     names, lines = message.names, message.lines
-    via = via_from_line(lines[names.index("Via")]) if "Via" in names else None
+    via = via_from_line(lines[message.via_at]) if "Via" in names else None
     if via is None:
         via = top_via(message)
         message.branch = via.branch
@@ -60,7 +62,7 @@ def read_ahead(message: Message) -> None:
         line = lines[names.index("Call-ID")]
     except (ValueError, BadSyntax):
         return  # missing or bad: said when somebody reads it, as it may not matter
-    if line[:9] == "Call-ID: " and len(line) < MAX_TOKEN and _CALL_ID.fullmatch(line, 9):
+    if _USUAL_CALL_ID.fullmatch(line):
         message.call_id = line[9:]
 
 
@@ -91,6 +93,20 @@ def top_via(message: Message) -> Via:
     via = parse_via(split_list(value)[0] if "," in value else value)
     _ = via.branch  # a bad one raises here and now
     return via
+
+
+def _extras(message: Message) -> set[str]:
+    return set(message.names) - USUAL
+
+
+def _one_via(message: Message) -> bool:
+    return message.names.count("Via") == 1 and len(split_list(_needed(message, "Via"))) == 1
+
+
+def _via_at(message: Message) -> int:
+    if "Via" not in message.names:
+        raise BadSyntax("Missing Via")
+    return message.names.index("Via")
 
 
 def _needed(message: Message, name: str) -> str:
@@ -203,6 +219,9 @@ def _content_type(message: Message) -> str | None:
 
 
 Message._readers = {
+    "extras": _extras,
+    "one_via": _one_via,
+    "via_at": _via_at,
     "via": top_via,
     "call_id": _call_id,
     "branch": _branch,

@@ -40,7 +40,7 @@ def refusal(seal: Seal, request: Request, fault: SipError) -> Response:
 
 def discreet(house: House, response: Response, flow: Flow) -> Response:
     """A response as the far end of this flow may see it (RFC 3325 §7)."""
-    if ORDINARY.issuperset(response.names) or house.is_peer(flow):
+    if not response.extras or ORDINARY.issuperset(response.extras) or house.is_peer(flow):
         return response
     return shown(response)
 

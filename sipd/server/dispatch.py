@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Commit, Proxy, Relay, Respond
-from sipd.core.forwarding import goes_further, is_ours, stamp
+from sipd.core.forwarding import is_ours, stamp
 from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.privacy import ORDINARY, believed
@@ -126,7 +126,7 @@ class Dispatch:
 
     def _response(self, response: Response, flow: Flow) -> None:
         house = self._house
-        if not ORDINARY.issuperset(response.names):
+        if response.extras and not ORDINARY.issuperset(response.extras):
             response = believed(response, house.is_peer(flow))
         client = house.transactions.client_for(response)
         if client is None:  # a stray one is passed on only where our seal says that we passed its request (T112, T114)
@@ -134,7 +134,7 @@ class Dispatch:
                 house.counters.dropped += 1
             return
         # Nor is one that names another (§18.1.2), or has no way to go once our Via is off (§16.7 step 3).
-        if not is_ours(response, client.flow.sent_by) or not (client.user is None or goes_further(response)):
+        if not is_ours(response, client.flow.sent_by) or (response.one_via and client.user is not None):
             house.counters.dropped += 1
             return
         house.transactions.receive_response(client, response)
@@ -217,7 +217,7 @@ class Dispatch:
         stateless = house.tables.settings.mode == "stateless"
         decision: Decision | Missing
         try:
-            if request.method == "REGISTER" and self.merged.is_merged(request):
+            if request.method == "REGISTER" and not request.one_via and self.merged.is_merged(request):
                 raise LoopDetected("Merged Request")
             inquiry = self._inquiry(request, came, trace, stateless)
             decision = decide(inquiry, house.tables)

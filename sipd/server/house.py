@@ -54,6 +54,8 @@ class House:
 
         A connection still being opened is good for the name it was asked for: without proof it carries nothing.
         """
+        if not self.tables.has_peers:
+            return False
         remote = flow.remote
         names = flow.names or ((remote.name,) if remote.name and remote.transport in SECURE else ())
         return self.tables.peer(remote.host, names) is not None

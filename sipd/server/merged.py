@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.ways import is_direct
 from sipd.net.base import Recent
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Merged:
 
     def is_merged(self, request: Request) -> bool:
         """Whether the same request came by another way before: then only that one is answered, this with 482."""
-        if is_direct(request) or request.to_tag is not None:
+        if request.one_via or request.to_tag is not None:
             return False
         key = (request.call_id, request.cseq.number, request.from_tag, request.method)
         way = f"{request.via.sent_by} {request.branch}"

@@ -7,6 +7,7 @@ loads all rows aside and swaps them in one turn.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
@@ -65,10 +66,11 @@ class Cache:
         self._server = server
         self._log = log
         self._image = Image()
-        self._settings = Settings()
+        self.settings = Settings()  # the server's own row
         self._overrides: dict[str, object] = {}
         self._programs = Programs(log)
         self._peers = Peers()
+        self.has_peers = False
         self._turns = Turns()
         self._loading = trio.Lock()  # one load at a time
         self._meanwhile: list[Change] | None = None  # what we committed since the snapshot that is being loaded
@@ -76,11 +78,6 @@ class Cache:
         self._watchers: list[Watcher] = []
 
     # Tables
-
-    @property
-    def settings(self) -> Settings:
-        """The server's own row."""
-        return self._settings
 
     @property
     def domains(self) -> list[str]:
@@ -117,7 +114,7 @@ class Cache:
     def program(self, aor: str) -> Program | None:
         """The user's CPL script ready to run; None when he has none that is enabled and sound."""
         script = self._image.scripts.get((aor, "cpl"))
-        return None if script is None else self._programs.of(script, self._settings)
+        return None if script is None else self._programs.of(script, self.settings)
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         """Whether `aor` named `delegate` as one who may register for him."""
@@ -184,7 +181,7 @@ class Cache:
         Raises SetupError for a key that is no setting or a value it can't have.
         """
         self._overrides = settings_from_texts(texts)
-        self._settings = self._overridden(self._settings)
+        self.settings = self._overridden(self.settings)
 
     def _overridden(self, settings: Settings) -> Settings:
         return settings._replace(**self._overrides) if self._overrides else settings  # type: ignore[arg-type]  # checked when read
@@ -197,8 +194,8 @@ class Cache:
         settings = choose(snapshot.settings, self._server)
         self._image = await _built(snapshot, self._image)
         self.secret_key = snapshot.secret_key
-        self._settings = self._overridden(settings)
-        self._peers = Peers(self._image.peers.values())
+        self.settings = self._overridden(settings)
+        self._take_peers()
         for aor, bindings in self._image.bindings.items():
             for binding in bindings:
                 self._expiry.add(aor, binding.expires_at)
@@ -268,16 +265,20 @@ class Cache:
             case PutBinding():
                 self._expiry.add(change.binding.aor, change.binding.expires_at)
             case PutSettings():
-                if change.settings.name == self._settings.name:
-                    self._settings = self._overridden(change.settings)
+                if change.settings.name == self.settings.name:
+                    self.settings = self._overridden(change.settings)
             case PutScript():
                 self._programs.forget(change.script.aor)
             case DropScript() | DropUser():
                 self._programs.forget(change.aor)
             case PutPeer() | DropPeer():
-                self._peers = Peers(self._image.peers.values())
+                self._take_peers()
             case _:
                 pass
+
+    def _take_peers(self) -> None:
+        self._peers = Peers(self._image.peers.values())
+        self.has_peers = bool(self._peers)
 
     def _tell(self, changes: Sequence[Change]) -> None:
         for watcher in self._watchers:
@@ -300,6 +301,7 @@ def choose(rows: Sequence[Settings], server: str) -> Settings:
     raise SetupError(f"the database has no server configuration {server!r}", f"There is: {names}")
 
 
+@lru_cache(4096)
 def domain_key(host: str) -> str:
     """The host as local domains are stored: ASCII lower case, no brackets, no final dot; empty for anything odd."""
     if not host.isascii():  # str.lower() knows letters that DNS does not

@@ -93,6 +93,10 @@ class DictTables:
         self._ask("program", aor)
         return self.programs.get(aor)
 
+    @property
+    def has_peers(self) -> bool:
+        return bool(self.peers)
+
     def peer(self, host: str, names: Sequence[str] = ()) -> Peer | None:
         return Peers(self.peers).find(host, names)
 

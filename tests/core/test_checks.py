@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sipd.core.checks import CHECKS, check_loop, loop_mark
+from sipd.core.checks import CHECKS, check_loop, check_request, loop_mark
 from sipd.core.decision import Proxy, Respond
+from sipd.core.forwarding import PLAIN
+from sipd.core.preferences import ASKED
 from sipd.errors import BadExtension, LoopDetected, SipError
 from sipd.message import Draft, Request, parse
+from sipd.message.headers import USUAL
 from sipd.rows import Binding
 from tests.core.tables import BOB, SEAL, WALL, House, register, request
 
@@ -229,3 +234,23 @@ def test_every_check_is_in_the_table():
         "check_syntax", "check_scheme", "check_max_forwards", "check_max_breadth", "check_loop",
         "check_proxy_require", "check_own",
     ]  # fmt: skip
+
+
+def test_nothing_that_a_rule_asks_extras_about_is_usual():
+    assert USUAL - {"Record-Route"} <= PLAIN  # so no more is ordinary than what `weigh_claims` passes over
+    assert USUAL.isdisjoint(ASKED | {"Max-Breadth", "Proxy-Require"})
+
+
+@pytest.mark.parametrize("method", ["INVITE", "BYE", "REGISTER", "OPTIONS"])
+@pytest.mark.parametrize("says", ["User-Agent: a phone", "Max-Breadth: 7", "X-Unheard-Of: 1"])
+def test_a_request_without_extras_misses_no_check(method, says):
+    made = house()
+    sent = request(method, f"sip:{BOB}" if method != "REGISTER" else "sip:example.com", says)
+    asked = made.inquiry(sent)
+    all_asked = replace(asked)
+    check_request(asked, made.tables)
+    all_asked.breadth = made.tables.settings.max_breadth
+    for check in CHECKS:
+        check(all_asked, made.tables)
+    assert asked == all_asked
+    assert bool(sent.extras) is (says[:4] != "User")

@@ -6,7 +6,14 @@ import pytest
 
 from sipd.errors import BadSyntax
 from sipd.message import Request, Response, parse, parse_address
-from tests.message.samples import BYE, INVITE, OK, REGISTER
+from tests.message.samples import BYE, INVITE, OK, REGISTER, SAMPLES
+
+SPELLED_OTHERWISE = [
+    INVITE.replace(b"\r\nVia:", b"\r\nPrivacy: id\r\nv:"),
+    INVITE.replace(b"\r\nVia: SIP/2.0/UDP", b"\r\nVia: SIP/2.0/UDP 192.0.2.8;branch=z9hG4bKa, SIP/2.0/UDP"),
+    INVITE.replace(b";branch=", b';x="a,b";branch='),
+    OK.replace(b"\r\nVia:", b"\r\nX-Unheard-Of: 1\r\nVIA :"),
+]
 
 
 def test_values_are_made_once() -> None:
@@ -153,3 +160,26 @@ def test_a_bad_party_is_bad_in_a_hurry_too(line: str) -> None:
     message = parse(INVITE.replace(b'"Alice" <sip:alice@example.com>;tag=9fxced76sl', line.encode()))
     with pytest.raises(BadSyntax):
         _ = message.from_.tag
+
+
+@pytest.mark.parametrize("data", [*SAMPLES, *SPELLED_OTHERWISE])
+def test_what_is_read_ahead_is_what_would_be_read_later(data: bytes) -> None:
+    read = parse(data)
+    later = type(read)(read.start_line, read.names, read.lines, read.body)
+    for name in ("extras", "one_via", "via_at", "via", "branch", "cseq", "call_id"):
+        assert getattr(read, name) == getattr(later, name), name
+    if isinstance(read, Request):
+        assert (read.method, read.request_uri) == (later.method, later.request_uri)  # type: ignore[union-attr]  # it is
+
+
+def test_a_copy_with_other_lines_knows_what_they_are() -> None:
+    request = parse(BYE)
+    assert isinstance(request, Request)
+    kept = [at for at, name in enumerate(request.names) if name != "User-Agent"]
+    copy = request.with_lines(
+        ["Route", *(request.names[at] for at in kept), "Privacy"],
+        ["Route: <sip:192.0.2.7;lr>", *(request.lines[at] for at in kept), "Privacy: id"],
+    )
+    again = parse(bytes(copy))
+    for name in ("extras", "one_via", "via_at", "via", "method", "request_uri", "uri", "max_forwards"):
+        assert getattr(copy, name) == getattr(again, name), name
