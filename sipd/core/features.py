@@ -30,6 +30,8 @@ language type isfocus actor text extensions
 MOST_RANGES: Final = 16
 """Numbers that one feature parameter may list: they are compared each with each."""
 
+_LONGEST_KEPT: Final = 1024  # as a binding has; what a 3xx says may be longer, and is not to fill the cache
+
 _NOT_IN_SIP_TREE: Final = frozenset({"language", "type"})
 _NUMBER: Final = r"([+-]?[0-9]+(?:\.[0-9]*)?)"
 _NUMERIC: Final = re.compile(rf"(>=|<=|=){_NUMBER}|{_NUMBER}:{_NUMBER}", re.ASCII)
@@ -64,12 +66,15 @@ def predicate(params: Iterable[tuple[str, str | None]]) -> Predicate:
     return {**plus, **made}  # the plus form of a base tag is not to be (§7.2.3 step 3)
 
 
-@lru_cache(4096)
 def features_of(params: str, instance: str = "") -> Mapping[str, Term]:
     """The predicate of a binding: of its further Contact parameters and its instance; empty: it says nothing.
 
     A parameter that can't be read says nothing either: the phone that wrote it isn't there to be told.
     """
+    return _remembered(params, instance) if len(params) <= _LONGEST_KEPT else _features(params, instance)
+
+
+def _features(params: str, instance: str) -> Mapping[str, Term]:
     made: Predicate = {}
     try:
         said: Params = parse_params(params) if params else ()
@@ -85,6 +90,9 @@ def features_of(params: str, instance: str = "") -> Mapping[str, Term]:
     if instance:
         made.setdefault("sip.instance", Term(frozenset({instance})))
     return made
+
+
+_remembered: Final = lru_cache(4096)(_features)
 
 
 def match(one: Mapping[str, Term], other: Mapping[str, Term]) -> bool:

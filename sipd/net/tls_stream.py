@@ -20,8 +20,11 @@ from sipd.net.tls_words import words_of
 RAW_SIZE: Final = 16384
 """Bytes taken from the socket at once."""
 
-UNSENT_SLACK: Final = 4096
-"""Bytes of answers to the peer's own TLS messages that may wait: one who asks for more does not read them."""
+MOST_UNSENT: Final = 1 << 19
+"""Encrypted bytes that may wait: more than any message of ours, so the peer asks for answers and does not read them.
+
+Each request for another key draws an answer (RFC 8446 §4.6.3), and nothing else would end that.
+"""
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -79,6 +82,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 data = self.tls.read(max_bytes or RAW_SIZE)
             except ssl.SSLWantReadError:
                 self._push_alert()
+                if len(self._unsent) > MOST_UNSENT:
+                    raise StreamFault("TLS failed: the peer does not read what it asks for") from None
             except ssl.SSLError as error:
                 self._push_alert()
                 raise StreamFault(f"TLS failed: {words_of(error)}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _ssl
+import ctypes
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -12,7 +14,7 @@ import trio
 import trio.testing
 
 from sipd.net.base import StreamFault
-from sipd.net.tls_stream import TlsStream
+from sipd.net.tls_stream import MOST_UNSENT, TlsStream
 from tests.net.certificates import Authority
 from tests.net.heard import IN_TIME
 
@@ -144,3 +146,28 @@ async def test_waiting_for_room_ends_when_there_is_some(contexts):
     async with connected(contexts) as (ours, _):
         await ours.wait_send_all_might_not_block()
         assert ours.send_now(b"x") == 1
+
+
+def ask_for_new_keys(client: ssl.SSLObject) -> None:
+    """What OpenSSL can and Python's ssl does not offer: a KeyUpdate that wants one in return (RFC 8446 §4.6.3)."""
+    openssl = ctypes.CDLL(_ssl.__file__)  # finds the symbols of what it is linked with
+    handle = ctypes.c_void_p.from_address(id(client._sslobj) + 24)  # behind PyObject_HEAD and the pointer to the socket
+    assert openssl.SSL_key_update(handle, 1) == 1
+    openssl.SSL_do_handshake(handle)
+
+
+async def test_a_peer_that_asks_for_keys_and_does_not_read_is_given_up(contexts):
+    async with connected(contexts) as (ours, peer), trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            client, wire = peer._ssl_object, peer.transport_stream
+            while True:
+                for _ in range(500):
+                    ask_for_new_keys(client)
+                await wire.send_all(peer._outgoing.read())
+
+        nursery.start_soon(ask)
+        with pytest.raises(StreamFault, match="does not read"):
+            await ours.receive_some()
+        assert len(ours._unsent) < 2 * MOST_UNSENT
+        nursery.cancel_scope.cancel()
