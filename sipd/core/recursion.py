@@ -31,6 +31,9 @@ MOST_FOLLOWED: Final = 60
 MOST_DEEP: Final = 5
 """How many 3xx may lead from one to the next."""
 
+_LINE: Final = 1000
+"""Characters of Contacts in one line, where that many are left."""
+
 Key = tuple["Hashable", ...]
 
 
@@ -133,6 +136,11 @@ def _q(contact: Address) -> int:
 def _with_contacts(response: Response, contacts: list[Address]) -> Response:
     draft = Draft(response)
     draft.remove("Contact")
-    for contact in contacts:
-        draft.append("Contact", str(contact))
+    lines = [""]
+    for text in map(str, contacts):  # a line each could be more lines than a message may have
+        if len(lines[-1]) + len(text) > _LINE:
+            lines.append("")
+        lines[-1] += f", {text}" if lines[-1] else text
+    for line in filter(None, lines):
+        draft.append("Contact", line)
     return Response(draft.start_line, draft.names, draft.lines, draft.body)

@@ -151,3 +151,11 @@ def test_bindings_that_are_not_known_now_speak_for_nobody():
 def test_contacts_that_cannot_be_read_are_left_as_they_are():
     response = moved("<<<")
     assert follow(response) == ((), response)
+
+
+def test_what_is_left_of_very_many_is_still_a_message_that_can_be_read():
+    response = moved(", ".join(f"<tel:+1{number:05}>" for number in range(400)), "<sip:a@x.example>")
+    rest = follow(response).rest
+    assert rest is not None
+    assert rest.names.count("Contact") < 20
+    assert left(follow(response)) == [f"tel:+1{number:05}" for number in range(400)]

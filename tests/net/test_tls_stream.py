@@ -151,7 +151,8 @@ async def test_waiting_for_room_ends_when_there_is_some(contexts):
 def ask_for_new_keys(client: ssl.SSLObject) -> None:
     """What OpenSSL can and Python's ssl does not offer: a KeyUpdate that wants one in return (RFC 8446 §4.6.3)."""
     openssl = ctypes.CDLL(_ssl.__file__)  # finds the symbols of what it is linked with
-    handle = ctypes.c_void_p.from_address(id(client._sslobj) + 24)  # behind PyObject_HEAD and the pointer to the socket
+    inner = vars(client)["_sslobj"]
+    handle = ctypes.c_void_p.from_address(id(inner) + 24)  # behind PyObject_HEAD and the pointer to the socket
     assert openssl.SSL_key_update(handle, 1) == 1
     openssl.SSL_do_handshake(handle)
 
