@@ -93,7 +93,6 @@ def check_max_breadth(inquiry: Inquiry, tables: Tables) -> None:
     values = request.values("Max-Breadth")
     if len(values) > 1 or not values[0].isascii() or not values[0].isdigit() or not values[0].strip("0"):
         raise BadSyntax("Bad Max-Breadth")
-    inquiry.says_breadth = True
     digits = values[0].lstrip("0")
     inquiry.breadth = min(most, int(digits)) if len(digits) < 9 else most
 

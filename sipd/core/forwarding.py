@@ -37,7 +37,7 @@ class Passage(NamedTuple):
     came_transport: str
     record_route: bool
     seal: Seal
-    max_breadth: int = 0  # to be said in the copy (RFC 5393 §5.3.3); 0: what the request says, or nothing
+    max_breadth: int = 60  # of this branch, to be said in the copy (RFC 5393 §5.3.3)
     came: Way | None = None  # the flow it came in by
     to_peer: bool = False  # the next hop is trusted (RFC 3325 §5)
     asserted: tuple[str, ...] = ()  # who calls, for a peer
@@ -90,11 +90,10 @@ def forwarded_copy(request: Request, passage: Passage) -> bytes:
         lines.append("Max-Forwards: 70")
     else:
         lines[names.index("Max-Forwards")] = f"Max-Forwards: {hops - 1}"
-    if passage.max_breadth:
-        if "Max-Breadth" in names:
-            lines[names.index("Max-Breadth")] = f"Max-Breadth: {passage.max_breadth}"
-        else:
-            lines.append(f"Max-Breadth: {passage.max_breadth}")
+    if "Max-Breadth" in names:
+        lines[names.index("Max-Breadth")] = f"Max-Breadth: {passage.max_breadth}"
+    else:
+        lines.append(f"Max-Breadth: {passage.max_breadth}")
     if passage.transport in RELIABLE and "Content-Length" not in names:
         lines.append(f"Content-Length: {len(request.body)}")
     values = _record_routes(request, passage)
@@ -119,8 +118,7 @@ def lower_max_forwards(draft: Draft, request: Request, passage: Passage) -> None
 
 def share_breadth(draft: Draft, request: Request, passage: Passage) -> None:
     """The share of this branch of how many the request may have at once (RFC 5393 §5.3.3)."""
-    if passage.max_breadth:
-        draft.replace("Max-Breadth", str(passage.max_breadth))
+    draft.replace("Max-Breadth", str(passage.max_breadth))
 
 
 def record_route(draft: Draft, request: Request, passage: Passage) -> None:

@@ -62,7 +62,7 @@ class Inquiry:
 
     `decide` may fill in `identity`, `uri`, `request` (with our Route values,
     the credentials for us and what is not believed taken off), `in_dialog`,
-    `through`, `peer`, `preferred`, `unmet_privacy`, `breadth`, `says_breadth`,
+    `through`, `peer`, `preferred`, `unmet_privacy`, `breadth`,
     `callee` and `marks`, and sets `admitted`; it changes nothing else.
     """
 
@@ -85,7 +85,6 @@ class Inquiry:
     consulted: frozenset[tuple[str, str]] = frozenset()  # (aor, direction) of scripts run
     path: tuple[str, ...] = ()  # users gone through
     breadth: int = 60  # branches that the search for `uri` may have at once (RFC 5393 §5.3)
-    says_breadth: bool = False  # the request has a Max-Breadth
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours
     marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
     looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)

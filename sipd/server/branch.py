@@ -57,9 +57,9 @@ class Branch:
         "target",
     )
 
-    def __init__(self, call: CallView, parent: Parent, target: Target, breadth: int = 0) -> None:
+    def __init__(self, call: CallView, parent: Parent, target: Target, breadth: int) -> None:
         self._call = call
-        self._breadth = breadth  # its Max-Breadth; 0: as it came
+        self._breadth = breadth  # its Max-Breadth
         self._parent = parent
         uri = target.uri.as_request_uri()  # what else a contact says is not for us to act upon (§16.6 step 2, §19.1.5)
         if uri is not target.uri:

@@ -260,10 +260,8 @@ class Call:
         return self._branch(parent, target, breadth)
 
     def _branch(self, parent: Parent, target: Target, breadth: int) -> Branch:
-        """A Branch, counted in; it says its share where that is not what saying nothing means (RFC 5393 §5.3.3)."""
-        inquiry = self._inquiry
-        said = breadth != inquiry.breadth or inquiry.says_breadth
-        branch = Branch(self, parent, target, breadth if said else 0)
+        """A Branch, counted in; its request says `breadth`, which is its share."""
+        branch = Branch(self, parent, target, breadth)
         self._live += 1
         self._branches.append(branch)
         return branch

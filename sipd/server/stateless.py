@@ -162,7 +162,7 @@ class Stateless:
             flow.remote.transport,
             house.tables.settings.record_route,
             house.seal,
-            inquiry.breadth if inquiry.says_breadth else 0,
+            inquiry.breadth,
             Way(inquiry.source, inquiry.near),
             to_peer=to_peer,
             asserted=assertion(inquiry.identity, house.tables) if to_peer else (),

@@ -272,7 +272,7 @@ def test_a_request_without_any_of_this_goes_on_byte_for_byte():
     with_unknown = request("INVITE", f"sip:{BOB}", "X-Whatever:  odd ")
     plain = copy(with_unknown)
     assert "X-Whatever:  odd " in plain.lines
-    assert len(plain.names) == len(with_unknown.names) + 2, "our Via and Record-Route"
+    assert len(plain.names) == len(with_unknown.names) + 3, "our Via, Record-Route and Max-Breadth"
 
 
 # --- responses -----------------------------------------------------------------------------------------

@@ -60,12 +60,31 @@ def ringing_at_once(world, method="INVITE"):
     return most, widest
 
 
-async def test_one_branch_says_nothing_that_the_request_did_not_say(world, autojump_clock):
+async def test_every_request_that_goes_on_says_its_breadth_once(world, autojump_clock):
+    """RFC 5393 §5.3.3: 60 where it came without; also in a dialog, and the ACK of a 2xx."""
+    alice, bob = world.phone("alice"), world.phone("bob", "rings answers")
+    world.bind(f"bob@{DOMAIN}", bob)
+    invite = alice.request("INVITE", BOB)
+    alice.send(invite)
+    ok = await alice.status(200)
+    alice.ack(invite, ok)
+    routes = tuple(("Route", value) for value in ok.values("Record-Route"))
+    alice.send(alice.request("BYE", bob.uri, to=BOB, to_tag="tag-bob", cseq=2, call_id=invite.call_id, headers=routes))
+    await alice.until(lambda: alice.statuses("BYE") == [200])
+    for method in ("INVITE", "ACK", "BYE"):
+        assert bob.requests(method)[0].values("Max-Breadth") == ["60"], method
+
+
+async def test_a_cancel_says_no_breadth(world, autojump_clock):
+    """RFC 5393 §5.3.6: it is never proxied."""
     alice, bob = world.phone("alice"), world.phone("bob")
     world.bind(f"bob@{DOMAIN}", bob)
-    alice.send(alice.request("INVITE", BOB))
+    invite = alice.request("INVITE", BOB, branch="z9hG4bKsame")
+    alice.send(invite)
     await alice.status(180)
-    assert breadths(bob) == [None], "no header means 60, as before"
+    alice.send(alice.request("CANCEL", BOB, call_id=invite.call_id, branch="z9hG4bKsame"))
+    await alice.status(487)
+    assert "Max-Breadth" not in bob.requests("CANCEL")[0].names
 
 
 @pytest.mark.parametrize(("said", "sent"), [("7", 7), ("60", 60), ("61", 60), ("99999999999999999999", 60), ("007", 7)])
