@@ -28,7 +28,12 @@ AGAIN: Final = 1.0
 
 
 class Pins:
-    """Which bindings each flow has. Of datagrams only those that are bound to it: their phones have no other way."""
+    """Which bindings each connection has.
+
+    Datagrams have none: that nobody is there is said by ICMP, which anybody
+    can send. It is believed where a request was on its way (`flow_failed`),
+    not from out of the blue.
+    """
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -44,7 +49,7 @@ class Pins:
                 self._unpin((change.aor, change.uri, change.key))
 
     def lost(self, house: House, flow: Flow) -> None:
-        """A flow has failed: what is bound to it is removed at once; a phone with another way keeps its binding."""
+        """A connection is gone: what is bound to it is removed at once; a phone with another way keeps its binding."""
         for key in tuple(self._bindings.get(flow.remote, ())):
             drop(house, key, partial(_lives_on, Way(flow.remote, flow.near)))
 
@@ -53,7 +58,7 @@ class Pins:
         hop = Way.from_text(binding.received).remote if binding.received else None
         if self._hops.get(key) != hop:
             self._unpin(key)
-        if hop is not None and (hop.transport in RELIABLE or target_of(binding).bound):
+        if hop is not None and hop.transport in RELIABLE:
             self._hops[key] = hop
             self._bindings.setdefault(hop, set()).add(key)
             self._network.pin(hop)

@@ -103,6 +103,17 @@ async def test_a_datagram_flow_that_is_refused_takes_its_binding_along(world, au
     assert len(world.cache.bindings(f"alice@{DOMAIN}")) == 1
 
 
+async def test_an_icmp_error_out_of_the_blue_is_no_reason(world, autojump_clock):
+    """Anybody can make one up, and need not even forge an address for it."""
+    bob = world.phone("bob", "answers")
+    await register(bob, 1, SERVER)
+    [binding] = flows(world)
+    network = world.house.network
+    network.on_failed(network.on(Way.from_text(binding.received)))
+    await trio.sleep(5)
+    assert flows(world) == [binding]
+
+
 async def test_a_phone_that_comes_back_keeps_its_new_flow(world, autojump_clock):
     """The end of the old connection is heard of after the new one is bound."""
     bob = outbound_phone(world)
