@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sipd import digest
-from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Proxy, Respond
+from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Proxy, Relay, Respond
 from sipd.core.policy import decide
 from sipd.core.privacy import is_anonymous
 from sipd.core.tables import Missing
@@ -328,11 +328,19 @@ def test_realm_is_the_users_own():
     assert parse_auth(challenges(made.decide(call()))[0]).params["realm"] == "Our House"
 
 
-@pytest.mark.parametrize("method", ["ACK"])
-def test_ack_is_never_challenged(method):
+def test_ack_is_never_challenged():
     with pytest.raises(Forbidden):
-        house().decide(request(method, "sip:x@elsewhere.example"))
-    assert not hasattr(house().decide(request(method, URI)), "status")
+        house().decide(request("ACK", "sip:x@elsewhere.example"))
+    assert isinstance(house().decide(request("ACK", URI)), Relay)
+
+
+def test_ack_passes_with_the_credentials_of_its_invite():
+    """§22.1: their count is spent, and their digest is of another method."""
+    made = house()
+    invite = signed(made)
+    assert isinstance(made.decide(invite), Proxy)
+    ack = request("ACK", URI, f"Proxy-Authorization: {invite.first('Proxy-Authorization')}")
+    assert isinstance(made.decide(ack), Relay)
 
 
 @pytest.mark.parametrize(

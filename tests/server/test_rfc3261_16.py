@@ -323,7 +323,7 @@ async def test_a_hop_that_can_not_be_reached_is_as_a_503_of_it(world, autojump_c
 
 
 async def test_a_caller_whose_connection_is_gone_does_not_end_the_branches(world, autojump_clock):
-    """§16.9: an error when a response is sent on cancels nothing."""
+    """§16.9: an error when a response is sent on cancels nothing; RFC 6026 §6: nor does it end the transaction."""
     alice, bob = pair(world, "", caller="TCP")
     alice.send(alice.request("INVITE", BOB))
     await bob.until(lambda: bool(bob.requests("INVITE")))
@@ -332,6 +332,7 @@ async def test_a_caller_whose_connection_is_gone_does_not_end_the_branches(world
     bob.reply(*bob._invite, 180)
     await trio.sleep(5)
     assert not bob.requests("CANCEL")
+    assert world.house.transactions.servers == 1
 
 
 async def test_a_cancel_with_require_is_taken_all_the_same(world, autojump_clock):
