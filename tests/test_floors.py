@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,19 @@ def test_server_modules_import_only_those_below() -> None:
             if name.startswith("sipd.server.") and line not in types_only:
                 other = name.split(".")[2]
                 assert WITHIN_SERVER.index(other) < rank, f"{path.name}:{line} imports {other}, which stands above it"
+
+
+def test_architecture_names_every_module_of_core_server_and_net() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Inside the rooms")[2].partition("\n## ")[0]
+    rooms = dict(
+        zip(("core", "server", "net"), re.split(r"^\*\*\w+\*\*", section, flags=re.MULTILINE)[1:], strict=True)
+    )
+    for room, text in rooms.items():
+        named = re.findall(r"`(\w+)`", text)
+        there = {path.stem for path in (ROOT / "sipd" / room).glob("*.py")} - {"__init__"}
+        assert (sorted(named), room) == (sorted(there), room)
+        assert room != "server" or named == WITHIN_SERVER
 
 
 def test_what_runs_between_a_datagram_and_its_answer_never_awaits() -> None:
