@@ -6,6 +6,7 @@ however much is kept, and what is forgotten early is forgotten to the safe side.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -176,7 +177,7 @@ class Rate:
     def __init__(self, limit: int = 0, capacity: int = 100_000) -> None:
         self.limit = limit
         self.capacity = capacity
-        self._counts: dict[str, int] = {}
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._since = float("-inf")
 
     def __len__(self) -> int:
@@ -187,8 +188,8 @@ class Rate:
         if ":" in source:
             source = network_of(source)
         counts = self._counts
-        count = counts.get(source, 0) + 1
-        if count == 1 and len(counts) >= self.capacity:  # more sources than anybody has: they are made up
+        count = counts[source] + 1
+        if count == 1 and len(counts) > self.capacity:  # more sources than anybody has: they are made up
             counts.clear()
         counts[source] = count
         if count <= self.limit:

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 
+class _Begun(dict[str, blake2b]):
+    """Marks begun, by purpose, which are a handful of words of ours: a copy of one costs less than a new one."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+
+    def __missing__(self, purpose: str) -> blake2b:
+        begun = self[purpose] = blake2b(digest_size=12, key=self._key, person=purpose.encode()[:16])
+        return begun
+
+
 class Seal:
     """Makes and checks marks with one secret key, which must outlive a restart."""
 
@@ -24,21 +36,18 @@ class Seal:
             raise ValueError("the key of a Seal has at least 16 bytes")
         self._key = key[:64]
         self._ciphers: dict[str, AESSIV] = {}  # by purpose
-        self._begun: dict[str, blake2b] = {}  # by purpose: a copy of one costs less than a new one
+        self._begun = _Begun(self._key)
 
     def mark(self, purpose: str, *parts: str) -> str:
         """24 hex digits (96 bits) that stand for `parts` in that purpose."""
         text = "\0".join(parts).encode("utf-8", "surrogateescape")
-        begun = self._begun.get(purpose)
-        if begun is None:  # purposes are words of ours, a handful
-            begun = self._begun[purpose] = blake2b(digest_size=12, key=self._key, person=purpose.encode()[:16])
-        made = begun.copy()
+        made = self._begun[purpose].copy()
         made.update(text)
         return made.hexdigest()
 
     def holds(self, mark: str, purpose: str, *parts: str) -> bool:
         """Whether `mark` is the one for these parts, in constant time; any text may be asked about."""
-        return self.equal(mark, self.mark(purpose, *parts))
+        return mark.isascii() and compare_digest(mark, self.mark(purpose, *parts))
 
     @staticmethod
     def equal(text: str, mark: str) -> bool:

@@ -52,6 +52,9 @@ def stamp(request: Request, source: Hop) -> None:
     via = request.reply_via
     if via is None:
         return
+    params = via.params
+    if not params[1:] and params and params[0][0] == "branch" and via.host == source.host:
+        return  # he asks for nothing, and says where he is
     at = request.via_at
     if request.lines[at] == f"Via: SIP/2.0/{via.transport} {via.sent_by};branch={via.branch};rport":  # as usual
         request.lines[at] = f"{request.lines[at][:-6]};received={source.host};rport={source.port}"

@@ -34,7 +34,7 @@ def way_of(request: Request, target: Target) -> Uri:
     if target.path:
         way = parse_route(target.path[0]).uri
     else:
-        routes = request.routes
+        routes = request.routes if "Route" in request.names else ()
         way = routes[0].uri if routes else target.uri
     return with_scheme("sips", way) if target.uri.scheme == "sips" and way.is_sip else way
 

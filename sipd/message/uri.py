@@ -54,7 +54,7 @@ class Uri(NamedTuple):
     @property
     def transport(self) -> str:
         """The transport it asks for: its parameter in upper case; else UDP, for sips TLS (§19.1.2)."""
-        named = (self.param("transport") or "UDP").upper()
+        named = (self.param("transport") or "UDP").upper() if self.params else "UDP"
         return _SECURE.get(named, named) if self.scheme == "sips" else named
 
     @property

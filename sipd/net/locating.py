@@ -80,7 +80,7 @@ def target(uri: Uri) -> str:
 
 def numeric_hop(uri: Uri) -> Hop | None:
     """The one Hop of a URI whose TARGET is an address; None for a name (§4.1, §4.2)."""
-    plain = numeric(target(uri))
+    plain = numeric(target(uri) if uri.params else uri.host)
     if plain is None:
         return None
     transport = uri.transport

@@ -42,34 +42,33 @@ def _never(source: Hop, target: Hop, data: bytes) -> bool:
 class MemoryFlow:
     """The way to one far end in memory: a UDP address, or one end of a connection."""
 
-    __slots__ = ("_closed", "far", "listener", "local", "names", "remote", "sent_by")
+    __slots__ = (
+        "_closed",
+        "far",
+        "listener",
+        "local",
+        "names",
+        "near",
+        "needs_length",
+        "reliable",
+        "remote",
+        "sent_by",
+    )
 
     def __init__(self, listener: MemoryListener, local: Hop, remote: Hop) -> None:
         self.listener = listener
         self.local = local
         self.remote = remote
+        self.near = listener.hop  # where we listen, or opened it from
         self.sent_by = listener.sent_by
+        self.reliable = remote.transport in RELIABLE  # it is a connection
+        self.needs_length = self.reliable and remote.transport not in WEB  # in a WebSocket each is by itself
         self.names: tuple[str, ...] = ()  # what a test says that its certificate proves
         self.far: MemoryFlow | None = None  # the other end of a connection, once it is open
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<MemoryFlow {self.local} to {self.remote}>"
-
-    @property
-    def reliable(self) -> bool:
-        """Whether this is a connection."""
-        return self.remote.transport in RELIABLE
-
-    @property
-    def near(self) -> Hop:
-        """Where we listen, or opened it from."""
-        return self.listener.hop
-
-    @property
-    def needs_length(self) -> bool:
-        """Whether only Content-Length says where a message ends: in a WebSocket each is by itself."""
-        return self.reliable and self.remote.transport not in WEB
 
     @property
     def closed(self) -> bool:

@@ -89,11 +89,11 @@ class Resolver:
 
         Where servers share the load by chance, `steady` decides: the same text, the same order (RFC 3263 §4.4).
         """
-        if not uri.is_sip:
-            return None
-        hop = numeric_hop(uri)
+        hop = numeric_hop(uri)  # no other than a SIP URI has a host
         if hop is not None:
             return [hop]
+        if not uri.is_sip:
+            return None
         found = self._lookups.known(sought(uri))
         return None if found is None else self._in_order(found, steady) or None
 

@@ -61,7 +61,7 @@ _SO_MEMINFO, _DROPS = 55, 8  # Linux: a list of figures, and the place of this o
 class UdpFlow:
     """The way to one UDP address from one socket of ours."""
 
-    __slots__ = ("_address", "_sendto", "listener", "remote", "sent_by")
+    __slots__ = ("_address", "_sendto", "listener", "near", "remote", "sent_by")
 
     reliable: Final = False
     names: Final[tuple[str, ...]] = ()
@@ -70,17 +70,13 @@ class UdpFlow:
     def __init__(self, listener: UdpListener, address: Address, sendto: Callable[[bytes, Address], int]) -> None:
         self.remote = Hop("UDP", address[0].partition("%")[0], address[1])
         self.sent_by = listener.sent_by
+        self.near = listener.hop  # where our socket is bound
         self.listener = listener
         self._address = address
         self._sendto = sendto
 
     def __repr__(self) -> str:
         return f"<UdpFlow {self.listener.hop} to {self.remote}>"
-
-    @property
-    def near(self) -> Hop:
-        """Where our socket is bound."""
-        return self.listener.hop
 
     @property
     def closed(self) -> bool:

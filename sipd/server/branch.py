@@ -143,7 +143,10 @@ class Branch:
 
     def response(self, client: ClientTransaction, response: Response) -> None:
         """A response came for an attempt of ours."""
-        self._call.guarded(partial(self._heard, client, response))
+        try:
+            self._heard(client, response)
+        except Exception as fault:  # the door, here for one call: see `Call.guarded`
+            self._call.broke(fault)
 
     def timed_out(self, client: ClientTransaction) -> None:
         """No answer from that hop."""
@@ -306,7 +309,8 @@ class Branch:
         house.counters.calls += 1
         self._was_heard = False
         self._client = house.transactions.open_client(data, branch, call.request.method, flow, self)
-        self._disarm_patience()
+        if self._patience is not None:
+            self._disarm_patience()
         if hops.more:
             self._wait_for(self._client)
         return True
@@ -334,12 +338,13 @@ class Branch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._disarm_patience()
+        if self._patience is not None:
+            self._disarm_patience()
 
     def _disarm_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        assert self._patience is not None
+        self._patience.cancel()
+        self._patience = None
 
     def _guarded_c(self) -> None:
         self._call.guarded(self._timer_c)

@@ -145,16 +145,17 @@ class Call:
         try:
             await task()
         except Exception as fault:  # the door, here for the tasks of one call: it ends alone
-            self._broke(fault)
+            self.broke(fault)
 
     def guarded(self, function: Callable[[], None]) -> None:
         """Call it; when it breaks this call ends with a 500, and no other hears of it."""
         try:
             function()
         except Exception as fault:  # the door, here for what responses and timers do to one call
-            self._broke(fault)
+            self.broke(fault)
 
-    def _broke(self, fault: Exception) -> None:
+    def broke(self, fault: Exception) -> None:
+        """Something of ours broke: say so in the log; the call ends with a 500."""
         report("call", fault, self.house.counters, self.house.log)
         guarded("call", self.fail, self.house.counters, self.house.log)
 

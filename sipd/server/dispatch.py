@@ -188,14 +188,12 @@ class Dispatch:
         via = request.via
         if flow.reliable:
             return flow
-        if len(via.params) > 1 and self._house.tables.settings.honour_maddr:
+        if self._house.tables.settings.honour_maddr:
             host = numeric(via.param("maddr") or "")
             if host is not None:
                 return self._house.network.to(flow.remote._replace(host=host, port=via.port or 5060), flow)
-        if via.param("rport") is not None:
-            return flow
         port = via.port or 5060
-        if port == flow.remote.port:
+        if port == flow.remote.port or via.param("rport") is not None:
             return flow
         return self._house.network.to(flow.remote._replace(port=port), flow)
 
@@ -216,6 +214,7 @@ class Dispatch:
         trace: Trace = []
         stateless = house.tables.settings.mode == "stateless"
         decision: Decision | Missing
+        wait = 0.0
         try:
             if request.method == "REGISTER" and not request.one_via and self.merged.is_merged(request):
                 raise LoopDetected("Merged Request")
@@ -226,9 +225,9 @@ class Dispatch:
         except SipError as fault:
             self._refuse(request, flow, fault, trace)
             return
-        wait = 0.0
-        if not isinstance(decision, Missing) and decision.marks:
-            wait = house.admission.apply(decision.marks, inquiry.now, inquiry.source.host)
+        else:
+            if decision.marks:
+                wait = house.admission.apply(decision.marks, inquiry.now, inquiry.source.host)
         match decision:
             case Respond(challenge=True):
                 self._challenge(request, flow, decision, trace, wait)
@@ -303,8 +302,9 @@ class Dispatch:
     def _commit(self, inquiry: Inquiry, flow: Flow, decision: Commit) -> None:
         server = self._open(inquiry.request, flow)
         if server is not None:
-            self.trying.expect(server, inquiry.now)
             commit(self._house, server, inquiry, decision)
+            if not server.answered:
+                self.trying.expect(server, inquiry.now)
 
     def _call(self, inquiry: Inquiry, flow: Flow, decision: Decision | Missing) -> None:
         house, request = self._house, inquiry.request

@@ -47,8 +47,10 @@ def limit_rate(rate: Rate, cache: Cache) -> None:
 
 def _when_set(apply: Callable[[], None]) -> Callable[[Sequence[Change]], None]:
     def heed(changes: Sequence[Change]) -> None:
-        if any(isinstance(change, PutSettings) for change in changes):
-            apply()
+        for change in changes:
+            if type(change) is PutSettings:
+                apply()
+                return
 
     return heed
 

@@ -79,6 +79,9 @@ class CallView(Parent, Protocol):
     def guarded(self, function: Callable[[], None]) -> None:
         """Call it; when it breaks this call ends with a 500, and no other hears of it."""
 
+    def broke(self, fault: Exception) -> None:
+        """The same for one that has broken already."""
+
     def commit(self, decision: Commit) -> None:
         """Make changes durable and answer then: the end of a call that had to wait for a row."""
 

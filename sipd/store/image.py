@@ -93,7 +93,7 @@ class Image:
         """Add a binding, or replace the one with the same URI and key in its place."""
         binding = change.binding
         old = self.bindings.get(binding.aor)
-        if old is None:
+        if old is None or (len(old) == 1 and old[0].uri == binding.uri and old[0].key == binding.key):
             self.bindings[binding.aor] = (binding,)
         elif any(one.uri == binding.uri and one.key == binding.key for one in old):
             self.bindings[binding.aor] = tuple(

@@ -151,7 +151,7 @@ class ClientTransaction(Transaction[ClientPayload]):
 class ServerTransaction(Transaction[ServerPayload]):
     """A request we received (§17.2). `user` may be set by whoever answers it."""
 
-    __slots__ = ("_request", "is_invite", "key", "user", "via")
+    __slots__ = ("_request", "answered", "is_invite", "key", "user", "via")
 
     def __init__(
         self, table: Transactions, plan: Plan[ServerPayload], key: Hashable, flow: Flow, request: Request
@@ -160,6 +160,7 @@ class ServerTransaction(Transaction[ServerPayload]):
         self.key = key
         self._request: Request | None = request
         self.is_invite = request.method == "INVITE"
+        self.answered = False  # it has its final response, or will get none
         self.user: ServerUser | None = None
         self.via = request.via if flow.reliable else None  # of who sent it, should its connection be lost (§18.2.2)
 
@@ -169,21 +170,17 @@ class ServerTransaction(Transaction[ServerPayload]):
         assert self._request is not None, "the request is dropped with the final response"
         return self._request
 
-    @property
-    def answered(self) -> bool:
-        """Whether it has its final response, or will get none."""
-        return self._request is None
-
     def drop_request(self) -> None:
-        """Forget the request."""
+        """Forget the request: it has its final response, or will get none."""
         self._request = None
+        self.answered = True
 
     def keep(self, response: bytes) -> None:
         """Have this sent again when the request comes again; nothing, while all that are kept are too many (T59)."""
         table = self.table
-        more = len(response) - len(self.kept)
-        if not more and not response:
+        if not response and not self.kept:
             return
+        more = len(response) - len(self.kept)
         if more > 0 and table.kept_bytes + more > MOST_KEPT:
             response, more = b"", -len(self.kept)
         table.kept_bytes += more

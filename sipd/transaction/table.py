@@ -252,7 +252,7 @@ class Transactions:
 def _server_key(request: Request, method: str) -> Hashable:
     """What a request and its repetitions have in common, if it is of this method (§17.2.3)."""
     via, branch = request.via, request.branch
-    if branch is not None and branch[:7] == COOKIE and len(branch) > 7:
+    if branch is not None and branch[:7] == COOKIE and branch[7:]:
         return (branch, via.host, via.port, method)
     # RFC 2543: the To tag, which an ACK has and its INVITE has not, is compared apart.
     return (method, request.request_uri, via, request.call_id, request.from_tag, request.cseq.number)
