@@ -68,12 +68,8 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
                 raise NotFound
             return decision
         return None
-    if callee in inquiry.path:
-        inquiry.trace.append(Step("find_user", callee, "twice"))
-        raise LoopDetected
-    if len(inquiry.path) > MOST_DEEP:
-        inquiry.trace.append(Step("find_user", callee, "too deep"))
-        raise TooManyHops
+    if inquiry.path:
+        _check_path(inquiry, callee)
     if tables.user(callee) is not None:
         return None
     decision = by_number(inquiry, tables)
@@ -84,6 +80,16 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if settings.unknown_callee == "404" and (any(inquiry.identity) or settings.auth == "none"):
         raise NotFound
     raise TemporarilyUnavailable
+
+
+def _check_path(inquiry: Inquiry, callee: str) -> None:
+    """482 where the search has come through this user already, 483 where it has come through too many."""
+    if callee in inquiry.path:
+        inquiry.trace.append(Step("find_user", callee, "twice"))
+        raise LoopDetected
+    if len(inquiry.path) > MOST_DEEP:
+        inquiry.trace.append(Step("find_user", callee, "too deep"))
+        raise TooManyHops
 
 
 def _check_method(method: str) -> None:

@@ -8,6 +8,7 @@ from sipd.core.privacy import ORDINARY, assert_identity, keep_private
 from sipd.core.routes import path_value, record_route_value
 from sipd.core.sips import is_secure
 from sipd.core.ways import Token, is_direct, sender_token, token_text
+from sipd.errors import BadSyntax
 from sipd.hop import DEFAULT_PORTS, RELIABLE, SECURE
 from sipd.message import Draft, Response, Via, parse_address, split_list
 from sipd.seal import Seal  # noqa: TC001 - mypyc looks it up when the class is made
@@ -49,9 +50,13 @@ def stamp(request: Request, source: Hop) -> None:
     Done once, at the door, before anybody else has seen the request. What the
     client itself wrote into `received` and `rport` is overwritten.
     """
-    via = request.reply_via
-    if via is None:
-        return
+    try:
+        via = request.via
+    except BadSyntax:
+        answerable = request.reply_via
+        if answerable is None:
+            return
+        via = answerable
     params = via.params
     if not params[1:] and params and params[0][0] == "branch" and via.host == source.host:
         return  # he asks for nothing, and says where he is

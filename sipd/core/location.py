@@ -138,7 +138,7 @@ def locate(inquiry: Inquiry, tables: Tables) -> Decision:
         inquiry.trace.append(Step("locate", callee, "no binding"))
         raise TemporarilyUnavailable
     asked = bool(request.extras) and not ASKED.isdisjoint(request.extras)
-    targets = _targets(wanted(request, live) if asked or len(live) > 1 else [(live[0], BEST)])
+    targets = _targets(wanted(request, live)) if asked or live[1:] else [target_of(live[0])]
     if not targets:
         inquiry.trace.append(Step("locate", callee, "none as wanted"))
         raise TemporarilyUnavailable

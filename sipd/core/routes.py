@@ -37,6 +37,7 @@ _OF_TWO: Final = re.compile(
     r"(?:;transport=[a-z]+)?;lr;sd=([0-9a-f]{24})>"
 )
 _USUAL_LENGTH: Final = 256
+_PLAIN_TAG: Final = re.compile(r"[A-Za-z0-9.~_-]{1,128}")
 
 
 def names_us(host: str, port: int | None, tables: Tables, places: OurPlaces) -> bool:
@@ -311,7 +312,7 @@ def _tag(request: Request, name: str) -> str | None:
     names = request.names
     if name in names:
         _, found, tag = request.lines[names.index(name)].rpartition(">;tag=")
-        if found and tag.isascii() and tag.isalnum():
+        if found and _PLAIN_TAG.fullmatch(tag):
             return tag
     return request.from_tag if name == "From" else request.to_tag
 

@@ -40,7 +40,7 @@ def unique_part(request: Request, seal: Seal) -> str:
     refusal has one where the INVITE had none, so it is left out.
     """
     branch = request.branch or ""
-    if branch.startswith(COOKIE) and len(branch) > len(COOKIE):
+    if branch[: len(COOKIE)] == COOKIE and branch != COOKIE:
         return seal.mark("relay", branch, request.via.sent_by)
     number = str(request.cseq.number)
     return seal.mark("relay", str(request.via), request.from_tag or "", request.call_id, number, request.request_uri)

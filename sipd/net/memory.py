@@ -117,6 +117,9 @@ class MemoryListener:
 
         Who is reached proves whatever `name` is asked for.
         """
+        known = self.known(Hop(self.hop.transport, host, port, name))
+        if known is not None:
+            return known
         remote = Hop(self.hop.transport, numeric(host) or host, port, name)
         return self.known(remote) or self._open(remote)
 
@@ -288,6 +291,8 @@ class MemoryHost:
 
     def is_ours(self, host: str, port: int | None) -> bool:
         """Whether this host and port name one of our listeners."""
+        if (host, port) in self._places:
+            return True
         host = numeric(host) or host.lower()
         if port is None:
             return any((host, hop.port) in self._places for hop in self.listening if is_default(hop))
@@ -295,9 +300,12 @@ class MemoryHost:
 
     def to(self, hop: Hop, near: Flow | None = None) -> MemoryFlow:
         """The flow to `hop`, from the listener of `near` when that fits. Raises Unreachable."""
-        hop = far_end(hop)
-        if isinstance(near, MemoryFlow) and near.remote == hop and not near.closed:
-            return near
+        hop = far_end(hop) if hop.name else hop
+        if isinstance(near, MemoryFlow) and not near.closed:
+            if near.remote == hop:
+                return near
+            if hop.transport == "UDP" == near.near.transport and family_of(hop.host) == family_of(near.near.host):
+                return near.listener.flow_to(hop.host, hop.port)
         fitting = [
             listener
             for listener in self._listeners

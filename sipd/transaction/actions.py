@@ -113,7 +113,8 @@ def _send_response_again(server: ServerTransaction, _: ServerPayload) -> None:
 
 def _answered(server: ServerTransaction, _: ServerPayload) -> None:
     server.drop_request()
-    server.keep(b"")
+    if server.kept:
+        server.keep(b"")
     server.table.unanswered -= 1
 
 

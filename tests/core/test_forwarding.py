@@ -73,6 +73,10 @@ def test_the_copy_gets_max_forwards_where_there_was_none():
         ("192.0.2.9:5060;branch=z9hG4bKa;rport", "192.0.2.9:5060;branch=z9hG4bKa;received=192.0.2.99;rport=5070"),
         ("192.0.2.9;branch=z9hG4bKa", "192.0.2.9;branch=z9hG4bKa;received=192.0.2.99"),
         ("192.0.2.99;branch=z9hG4bKa", "192.0.2.99;branch=z9hG4bKa"),
+        ("192.0.2.99;branch=z9hG4bKa;ttl=1", "192.0.2.99;branch=z9hG4bKa;ttl=1"),
+        ("192.0.2.99;branch=z9hG4bKa;rport", "192.0.2.99;branch=z9hG4bKa;received=192.0.2.99;rport=5070"),
+        ("192.0.2.99;received=1.1.1.1", "192.0.2.99;received=192.0.2.99"),
+        ("192.0.2.99;rport", "192.0.2.99;received=192.0.2.99;rport=5070"),
         ("192.0.2.9;rport;branch=z9hG4bKa", "192.0.2.9;branch=z9hG4bKa;received=192.0.2.99;rport=5070"),
         (
             "192.0.2.9;branch=z9hG4bKa;received=1.1.1.1;rport=7",
