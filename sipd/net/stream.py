@@ -287,7 +287,11 @@ class StreamFlow:
             if not data:
                 return "ended"
             items = self._cut(framer, bytes(data))
+            pinged = False
             for item in items:
+                if item == PING and pinged:
+                    continue  # of many in a row one is answered: each costs a system call, and the peer four bytes
+                pinged = item == PING
                 self._received(item, receive)
                 if self._closed:
                     return self.why

@@ -46,6 +46,12 @@ SUBPROTOCOL: Final = "sip"
 MAX_MESSAGE: Final = MAX_HEAD + MAX_BODY
 """Bytes of one WebSocket message, however many frames it comes in."""
 
+SMALL: Final = 20
+"""Bytes of a frame that holds no SIP message: a keep-alive, an empty fragment, a frame of WebSocket's own."""
+
+MOST_SMALL: Final = 64
+"""Such frames that may come in one piece of the byte stream: reading one costs us as much as a whole message."""
+
 CLOSING_CODES: Final = {
     "slow_client": CloseReason.POLICY_VIOLATION,
     "idle": CloseReason.GOING_AWAY,
@@ -61,7 +67,17 @@ class Frames:
     the last word when `broken` is set: refused, closed, or not to be read.
     """
 
-    __slots__ = ("_connection", "_handshake", "_in_message", "_message", "_origins", "broken", "replies", "why")
+    __slots__ = (
+        "_connection",
+        "_handshake",
+        "_in_message",
+        "_message",
+        "_origins",
+        "_small",
+        "broken",
+        "replies",
+        "why",
+    )
 
     def __init__(self, origins: Collection[str] = ()) -> None:
         self.broken = False
@@ -72,6 +88,7 @@ class Frames:
         self._connection: Connection | None = None
         self._message = bytearray()
         self._in_message = False  # some of its frames are still to come
+        self._small = 0  # small frames in the bytes at hand
 
     @property
     def is_open(self) -> bool:
@@ -97,6 +114,7 @@ class Frames:
             self._shake_hands(self._handshake, data)
         elif self._connection is not None:
             self._connection.receive_data(data)
+            self._small = 0
             for event in self._connection.events():
                 self._received(self._connection, event, items)
                 if self.broken:
@@ -166,7 +184,10 @@ class Frames:
     # --- frames ------------------------------------------------------------------------------
 
     def _received(self, connection: Connection, event: Event, items: list[bytes]) -> None:
-        if isinstance(event, TextMessage | BytesMessage):
+        self._small += not isinstance(event, TextMessage | BytesMessage) or len(event.data) < SMALL
+        if self._small > MOST_SMALL:
+            self._end("bad_framing", CloseReason.POLICY_VIOLATION)
+        elif isinstance(event, TextMessage | BytesMessage):
             self._piece(event, items)
         elif isinstance(event, Ping):
             self.replies += connection.send(event.response())

@@ -95,6 +95,15 @@ async def test_a_ping_is_answered_and_other_line_ends_are_skipped(nursery, autoj
     nursery.cancel_scope.cancel()
 
 
+async def test_of_a_thousand_pings_in_a_row_one_is_answered(nursery, autojump_clock):
+    one = Connected(nursery)
+    await one.peer.send_all(PING * 1000 + message() + PING)
+    await one.heard.count(1)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await one.peer.receive_some() == PONG * 2
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("data", "seconds"),
     [

@@ -24,7 +24,7 @@ from sipd.net.connections import Connections, Room
 from sipd.net.flows import Flows
 from sipd.net.stream import PATIENCE
 from sipd.net.tls import Tls
-from sipd.net.websocket import MAX_MESSAGE, Frames, WebSocketFlow, WebSocketListener
+from sipd.net.websocket import MAX_MESSAGE, MOST_SMALL, Frames, WebSocketFlow, WebSocketListener
 from tests.net.certificates import Authority
 from tests.net.heard import IN_TIME, Failed, Heard, echo
 
@@ -203,6 +203,24 @@ def test_a_message_over_the_limit_ends_with_1009(piece):
         frames.feed(bytes(client.send(BytesMessage(data=b"x" * piece, message_finished=False))))
     assert (frames.broken, frames.why) == (True, "bad_framing")
     assert heard_by(client, frames)[-1].code == 1009  # type: ignore[attr-defined]  # or the comparison fails
+
+
+@pytest.mark.parametrize(
+    ("begin", "small"),
+    [
+        (b"", b"\x89\x80\0\0\0\0"),  # pings
+        (b"\x01\x80\0\0\0\0", b"\x00\x80\0\0\0\0"),  # fragments with nothing in them
+        (b"", b"\x81\x84\0\0\0\0abcd"),  # messages that are none
+    ],
+)
+def test_small_frames_by_the_thousand_end_it(begin, small):
+    """Each costs as much as a message: of 16 KiB full of them nobody else would have a turn for a tenth of a second."""
+    frames, _ = opened()
+    frames.feed(begin + small * 20)
+    assert not frames.broken
+    items = frames.feed(small * 2700)
+    assert (frames.broken, frames.why) == (True, "bad_framing")
+    assert len(items) <= MOST_SMALL
 
 
 @pytest.mark.parametrize(
