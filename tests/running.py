@@ -131,6 +131,14 @@ class Child:
         with self._news:
             self._news.wait(seconds)
 
+    def end_well(self) -> None:
+        """Ask it to end. Raises AssertionError when it was gone already, ended badly, or left an error behind."""
+        alive = self.alive
+        code = self.stop()
+        assert alive, f"{self.name} ended by itself, with {code}\n{self.output}"
+        assert not FAULTS.search("\n".join(self.errors)), self.output
+        assert code == 0, f"{self.name} ended with {code} when asked to\n{self.output}"
+
     def wait_for_port(self, port: int, *, seconds: float = 10.0) -> None:
         """Return once somebody has that UDP or TCP port open on this machine."""
         deadline = time.monotonic() + seconds
@@ -207,6 +215,9 @@ def running(*arguments: str | Path, **options) -> Iterator[Child]:
     finally:
         child.stop()
 
+
+FAULTS = re.compile(r"^Traceback|Exception in|\bERROR\b", re.MULTILINE)
+"""What a server never says: something of ours broke."""
 
 READY = r"listening on (?P<where>.+)"
 """What sipd says when it can be spoken to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -9,14 +10,13 @@ import trio
 from sipd.hop import DEFAULT_PORTS, Hop
 from sipd.net import MemoryNetwork, Unreachable
 from sipd.net.resolver import Resolver
-from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutSettings, PutUser, Script, Settings
-from sipd.server.startup import furnish, serve
-from sipd.store import Cache, MemoryStore, Writer, create, user_row
+from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutUser, Script
+from sipd.store import user_row
 from tests.flows.agent import Agent
+from tests.server.served import Served, open_served
 
 if TYPE_CHECKING:
     from sipd.message import Uri
-    from sipd.server.house import House
 
 WALL = 1_700_000_000.0
 
@@ -49,20 +49,17 @@ class Names(Resolver):
         return [Hop(transport, address, uri.port or DEFAULT_PORTS[transport])]
 
 
-class Proxy:
+@dataclass
+class Proxy(Served):
     """One sipd on the stage."""
 
-    def __init__(self, name: str, host: str, domain: str, house: House, cache: Cache, store: MemoryStore) -> None:
-        self.name = name
-        self.host = host
-        self.house = house
-        self.domain = domain
-        self._cache = cache
-        self._store = store
+    name: str
+    host: str
+    domain: str
 
     @property
     def records_route(self) -> bool:
-        return self._cache.settings.record_route
+        return self.cache.settings.record_route
 
     def bind(self, user: str, contact: str, q: int = 1000, **more) -> None:
         """Register without REGISTER; `contact` is the URI."""
@@ -79,14 +76,6 @@ class Proxy:
     def also_serves(self, domain: str) -> None:
         """Make it another domain of its own, with its own users."""
         self.put(PutDomain(domain, domain))
-
-    def settings(self, **changes) -> None:
-        self.put(PutSettings(self._cache.settings._replace(**changes)))
-
-    def put(self, *changes) -> None:
-        results = self._store.apply_now([changes])
-        assert results == [None], results
-        self._cache.apply(changes)
 
 
 class Stage:
@@ -116,17 +105,12 @@ class Stage:
         """A sipd for that domain, with these users, whose password is `pw-` and their name; auth off unless told."""
         address = self.place(name, host)
         self.serves.setdefault(domain, host)
-        store = MemoryStore()
-        people = [PutUser(user_row(f"{user}@{domain}", domain, f"pw-{user}")) for user in users]
-        row = Settings(**{"auth": "none", **settings})
-        await create(store, [domain], settings=row, more=[*people, PutDomain(host, domain)])
-        cache = Cache(store)
-        await cache.fill()
         ends = [Hop(transport, address, DEFAULT_PORTS[transport]) for transport in ("UDP", "TCP", "TLS")]
         network = self.network.host(*ends, sent_by_host=host)
-        house = furnish(cache, Writer(store, cache), network, wall=self.wall, resolver=Names(self))
-        await self._nursery.start(serve, house)
-        made = self.proxies[name] = Proxy(name, host, domain, house, cache, store)
+        served = await open_served(
+            self._nursery, network, domain, users, Names(self), self.wall, also=[host], **settings
+        )
+        made = self.proxies[name] = Proxy(served.cache, served.store, served.house, name, host, domain)
         return made
 
     def agent(self, name: str, host: str, aor: str, *, proxy: str = "") -> Agent:

@@ -11,15 +11,14 @@ from sipd.hop import Hop
 from sipd.message import Request, Response, parse, response_to
 from sipd.net import MemoryNetwork, Unreachable
 from sipd.net.resolver import Resolver
-from sipd.rows import Binding, PutBinding, PutDomain, PutScript, PutSettings, PutUser, Script, Settings
-from sipd.server.startup import furnish, serve
-from sipd.store import Cache, MemoryStore, SqliteStore, Writer, create, user_row
+from sipd.rows import Binding, PutBinding, PutScript, Script
+from tests.server.served import Served, open_served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sipd.message import Uri
-    from sipd.server.house import House
+    from sipd.store import MemoryStore, SqliteStore
 
 SERVER = Hop("UDP", "10.0.0.1", 5060)
 DOMAIN = "example.com"
@@ -221,14 +220,11 @@ class Phone:
 
 
 @dataclass
-class World:
-    """A served house on a network in memory."""
+class World(Served):
+    """A served house on a network in memory, and phones there."""
 
     network: MemoryNetwork
     nursery: trio.Nursery
-    cache: Cache
-    store: MemoryStore | SqliteStore
-    house: House
     resolver: FixedResolver
     count: int = 0
     phones: dict[str, Phone] = field(default_factory=dict)
@@ -250,14 +246,6 @@ class World:
     def script(self, aor: str, text: str) -> None:
         self.put(PutScript(Script(aor, "cpl", text.encode(), "application/cpl+xml", WALL)))
 
-    def settings(self, **changes) -> None:
-        self.put(PutSettings(self.cache.settings._replace(**changes)))
-
-    def put(self, *changes) -> None:
-        results = self.store.apply_now([changes])
-        assert results == [None], results
-        self.cache.apply(changes)
-
 
 async def open_world(
     nursery: trio.Nursery,
@@ -274,18 +262,12 @@ async def open_world(
     `beside`: on the network of another one. `store`: in this one, else in memory.
     """
     network = MemoryNetwork() if beside is None else beside.network
-    store = store or MemoryStore()
-    row = Settings(**{"auth": "none", **settings})
-    people = [PutUser(user_row(f"{name}@{domain}", domain, f"pw-{name}")) for name in users]
-    await create(store, [domain], settings=row, more=[*people, PutDomain(at.host, domain)])
-    cache = Cache(store)
-    await cache.fill()
     host = network.host(at, at._replace(transport="TCP"), *places)
     start = trio.current_time()
     resolver = FixedResolver(clock=trio.current_time)
     resolver.found = {}
-    house = furnish(
-        cache, Writer(store, cache), host, wall=lambda: WALL + trio.current_time() - start, resolver=resolver
-    )
-    await nursery.start(serve, house)
-    return World(network, nursery, cache, store, house, resolver)
+    served = await open_served(
+        nursery, host, domain, users, resolver, lambda: WALL + trio.current_time() - start,
+        also=[at.host], store=store, **settings,
+    )  # fmt: skip
+    return World(served.cache, served.store, served.house, network, nursery, resolver)

@@ -67,8 +67,7 @@ def ctl(url: str, *words: str) -> subprocess.CompletedProcess[str]:
 def house(tmp_path_factory) -> Iterator[House]:
     made = House(tmp_path_factory.mktemp("call"))
     yield made
-    assert made.child.stop() == 0, made.child.output
-    assert "Traceback" not in made.child.output
+    made.child.end_well()
 
 
 def said(done: subprocess.CompletedProcess[str], status: int = 0) -> str:
