@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003 - mypyc looks it up when the class is made
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Gauge(NamedTuple):
@@ -13,21 +13,25 @@ class Gauge(NamedTuple):
     most: int
 
 
+NAMES: Final = (
+    "answered",
+    "calls",
+    "dropped",
+    "faults",
+    "received",
+    "relayed",
+    "retransmitted",
+    "scripts",
+    "turned_away",
+    "unsent",
+)
+"""The counters there are."""
+
+
 class Counters:
     """What has happened so far; read by the control socket."""
 
-    __slots__ = (
-        "answered",
-        "calls",
-        "dropped",
-        "faults",
-        "received",
-        "relayed",
-        "retransmitted",
-        "scripts",
-        "turned_away",
-        "unsent",
-    )
+    __slots__ = NAMES
 
     def __init__(self) -> None:
         self.received = 0  # messages taken in
@@ -43,4 +47,4 @@ class Counters:
 
     def as_dict(self) -> dict[str, int]:
         """All counters by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in NAMES}

@@ -55,6 +55,13 @@ def test_what_is_compiled_is_there() -> None:
     assert [module for module in hook["modules"] if not (REPOSITORY / module).is_file()] == []
 
 
+def test_nothing_compiled_asks_for_its_slots() -> None:
+    """A compiled class has none."""
+    for module in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["modules"]:
+        asked = re.findall(r"^.*__slots__(?! = ).*$", (REPOSITORY / module).read_text("utf-8"), re.MULTILINE)
+        assert asked == [], module
+
+
 def test_changelog_has_a_section_for_what_is_new() -> None:
     heads = re.findall(r"^## (.+)$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert heads
