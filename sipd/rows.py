@@ -105,7 +105,7 @@ class Settings(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """A server that is trusted: a gateway, a PBX, another proxy (RFC 3325 §2.2)."""
+    """A server that is trusted: a gateway, a PBX, another proxy (RFC 3324 §2.3)."""
 
     name: str  # for people
     match: str  # an address, a network as `192.0.2.0/24`, or `cert:` and a name its certificate proves

@@ -1,7 +1,7 @@
 """Who is told who calls: identity asserted between trusted servers, and privacy (RFC 3323, RFC 3324, RFC 3325).
 
 The trust domain is this server and its peers (the table of that name). What
-RFC 3325 §2 wants written down, its Spec(T), for sipd:
+RFC 3324 §2.4 wants written down, its Spec(T), for sipd:
 
 * Users are authenticated by digest, or by a peer. From others nothing is
   believed: their P-Asserted-Identity and Remote-Party-ID go no further.

@@ -3,7 +3,7 @@
 It begins with a hash that is the same for every copy of a request, and for
 the ACK and CANCEL that belong to it. Then comes a mark over it, the Via below
 and the place the request came from: so a response is known as one to what we
-passed on, and goes nowhere else (SECURITY T112, T114).
+passed on, and goes nowhere else (T112, T114).
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ class Call:
 
     @property
     def room(self) -> int:
-        """How many more children the call may have (SECURITY T38: what nobody sent on is bounded, too)."""
+        """How many more children the call may have (T38: what nobody sent on is bounded, too)."""
         room = MOST_BRANCHES - len(self._targets)
         transactions = self.house.transactions
         in_all = WAITING_OUT * transactions.capacity - transactions.clients

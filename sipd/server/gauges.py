@@ -1,4 +1,4 @@
-"""How full every table of the server is, and how full it may get (SECURITY T120)."""
+"""How full every table of the server is, and how full it may get (T120)."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Returning:
     """Opens connections for responses; where that fails, a trusted sender is looked for by name (RFC 3263 §5).
 
     Only a trusted one: anybody else could have our responses delivered to a
-    host of his choice by naming it in Via and hanging up (SECURITY T18). For
+    host of his choice by naming it in Via and hanging up (T18). For
     the same reason the Via is that of the request as it came, not what the
     one who answers has made of it.
     """

@@ -47,7 +47,7 @@ OUTCOMES: Final[dict[int, Literal["busy", "noanswer"]]] = {486: "busy", 600: "bu
 """Which output a final response takes; 3xx is redirection, all else failure (RFC 3880 §6.1.1)."""
 
 MAX_LOGS: Final = 20
-"""Lines one run may write to its owner's log (SECURITY T47)."""
+"""Lines one run may write to its owner's log (T47)."""
 
 
 def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:

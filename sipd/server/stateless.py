@@ -3,7 +3,7 @@
 Nothing is repeated, nothing is waited for, no 100 is made: a repetition that
 comes in goes out. What policy once let pass is remembered for a while, by a
 hash: its repetition, whose credentials are used up, and its ACK and CANCEL,
-which have none, are no open door for others (SECURITY T63, T113). Forgotten,
+which have none, are no open door for others (T63, T113). Forgotten,
 they are refused like a stranger's.
 """
 

@@ -1,4 +1,4 @@
-"""Which contacts of a 3xx are followed, for whom (RFC 3261 §16.7 step 4, SECURITY T63, T64, T88)."""
+"""Which contacts of a 3xx are followed, for whom (RFC 3261 §16.7 step 4, T63, T64, T88)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registrar: every step of RFC 3261 §10.3, and the limits of SECURITY T23, T69-T71."""
+"""Registrar: every step of RFC 3261 §10.3, and the limits of T23, T69-T71."""
 
 from __future__ import annotations
 

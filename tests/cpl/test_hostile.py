@@ -1,4 +1,4 @@
-"""Uploads made to hurt: refused with a line, quickly, and nothing is ever opened or fetched (SECURITY T41 to T50)."""
+"""Uploads made to hurt: refused with a line, quickly, and nothing is ever opened or fetched (T41 to T50)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was answered 200 outlives a power cut: kill -9 at random moments under load (SECURITY T54 to T56)."""
+"""What was answered 200 outlives a power cut: kill -9 at random moments under load (T54 to T56)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops and broad forks through real sockets (RFC 5393, SECURITY T38, T39)."""
+"""Loops and broad forks through real sockets (RFC 5393, T38, T39)."""
 
 from __future__ import annotations
 

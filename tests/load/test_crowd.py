@@ -1,4 +1,4 @@
-"""Many peers, slow peers, greedy peers, on real sockets: nobody else notices (SECURITY.md T27, T58, T59, T99, T103).
+"""Many peers, slow peers, greedy peers, on real sockets: nobody else notices (T27, T58, T59, T99, T103).
 
 The numbers are those that a shared machine can do in seconds;
 `SIPD_CROWD=10000 pytest tests/load` is the whole of T58.

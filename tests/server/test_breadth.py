@@ -1,4 +1,4 @@
-"""How many branches a request has at once, and loops that would double it (RFC 5393, SECURITY T38, T39, P5)."""
+"""How many branches a request has at once, and loops that would double it (RFC 5393, T38, T39)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_every_request_that_goes_on_says_its_breadth_once(world, autojump_
 
 
 async def test_a_cancel_says_no_breadth(world, autojump_clock):
-    """RFC 5393 §5.3.6: it is never proxied."""
+    """RFC 5393 §5.4.1: it is never proxied."""
     alice, bob = world.phone("alice"), world.phone("bob")
     world.bind(f"bob@{DOMAIN}", bob)
     invite = alice.request("INVITE", BOB, branch="z9hG4bKsame")

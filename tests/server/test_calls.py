@@ -1,4 +1,4 @@
-"""Calls through a whole server on the virtual clock: RFC 3261 §16, SECURITY P5, the issue's fork of three."""
+"""Calls through a whole server on the virtual clock: RFC 3261 §16, the issue's fork of three."""
 
 from __future__ import annotations
 

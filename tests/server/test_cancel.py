@@ -1,4 +1,4 @@
-"""CANCEL at every moment of a call, and whose it may be (RFC 3261 §9, §16.10, SECURITY T113)."""
+"""CANCEL at every moment of a call, and whose it may be (RFC 3261 §9, §16.10, T113)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hops of one target in turn: RFC 3263 §4.3, RFC 3261 §16.9 and §18.1.1, SECURITY T119; on the virtual clock."""
+"""The hops of one target in turn: RFC 3263 §4.3, RFC 3261 §16.9 and §18.1.1, T119; on the virtual clock."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ async def test_a_numeric_server_outside_is_asked_by_tcp_too(world, autojump_cloc
     assert by_tcp.requests("INVITE")
 
 
-# --- sips (RFC 5630 §5.3, SECURITY T95) ------------------------------------------------------
+# --- sips (RFC 5630 §5.3, T95) ------------------------------------------------------
 
 TLS = Hop("TLS", SERVER.host, 5061)
 

@@ -1,4 +1,4 @@
-"""Whatever breaks in the server ends one call at most, and leaves nothing (SECURITY T121).
+"""Whatever breaks in the server ends one call at most, and leaves nothing (T121).
 
 Every function of the rooms that handle messages is made to raise, the first
 time it is called, while a bit of everything goes on; then an innocent call

@@ -1,4 +1,4 @@
-"""Every table of the server has a bound, a gauge, and no more in it after a while than before (SECURITY T59, T120)."""
+"""Every table of the server has a bound, a gauge, and no more in it after a while than before (T59, T120)."""
 
 from __future__ import annotations
 

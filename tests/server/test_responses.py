@@ -1,4 +1,4 @@
-"""What becomes of the responses of the branches (RFC 3261 §16.7, §16.8, §18.1.2, SECURITY T112, T114, T119)."""
+"""What becomes of the responses of the branches (RFC 3261 §16.7, §16.8, §18.1.2, T112, T114, T119)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses whose connection is gone (RFC 3261 §18.2.2, RFC 3263 §5, SECURITY T18), on the virtual clock."""
+"""Responses whose connection is gone (RFC 3261 §18.2.2, RFC 3263 §5, T18), on the virtual clock."""
 
 from __future__ import annotations
 

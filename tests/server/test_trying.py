@@ -1,4 +1,4 @@
-"""Answers to non-INVITE requests: never early, never 408, never late (RFC 4320, RFC 4321, SECURITY T111)."""
+"""Answers to non-INVITE requests: never early, never 408, never late (RFC 4320, RFC 4321, T111)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing holds up the loop: no disk, no lock, no password (SECURITY T122)."""
+"""Nothing holds up the loop: no disk, no lock, no password (T122)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_no_turn_takes_long_while_the_database_does(nursery, tmp_path):
 
 
 def test_identifiers_have_64_bits_that_nobody_can_guess():
-    """SECURITY T114: each is 16 hex digits of the kernel's, none comes twice, over more than one block."""
+    """T114: each is 16 hex digits of the kernel's, none comes twice, over more than one block."""
     from sipd.server.ids import BLOCK, Ids
 
     ids, others = Ids(), Ids()
