@@ -210,27 +210,6 @@ def network_of(source: str) -> str:
     return str(ip_network((source, 64), strict=False).network_address)
 
 
-class Known:
-    """The last sources that have proved to be somebody; at least `capacity` of them, at most twice as many."""
-
-    def __init__(self, capacity: int = 50_000) -> None:
-        self.capacity = capacity
-        self._new: set[str] = set()
-        self._old: set[str] = set()
-
-    def __contains__(self, source: str) -> bool:
-        return source in self._new or source in self._old
-
-    def __len__(self) -> int:
-        return len(self._new) + len(self._old)
-
-    def add(self, source: str) -> None:
-        """Remember this address."""
-        if len(self._new) >= self.capacity:
-            self._old, self._new = self._new, set()
-        self._new.add(source)
-
-
 class Guard:
     """The three together, as decisions look at them (`core.inquiry.NonceView`)."""
 

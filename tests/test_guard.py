@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, Known, NonceWindows, Rate, network_of
+from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows, Rate, network_of
 
 NONCE = "6b49d200" + "0" * 32
 
@@ -161,12 +161,3 @@ def test_made_up_sources_take_no_more_room_than_there_is():
     for number in range(10_000):
         rate.excess(f"10.0.{number >> 8}.{number & 255}", clock)
     assert len(rate) <= 100
-
-
-def test_the_last_who_proved_themselves_are_known():
-    known = Known(capacity=10)
-    for number in range(100):
-        known.add(f"192.0.2.{number}")
-        assert f"192.0.2.{max(0, number - 9)}" in known
-    assert len(known) <= 20
-    assert "192.0.2.1" not in known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
 
@@ -111,51 +111,3 @@ class Later:
                 await self._lot.park()
             for _ in range(len(self._due)):
                 self._due.popleft()()
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Recent(Generic[K, V]):
-    """A bounded cache that forgets what was not used lately, in constant time.
-
-    Two generations: when the young one is full it becomes the old one, and
-    what was in the old one and not asked for since is forgotten. So at least
-    the `size` last used entries are known, and at most twice as many.
-    """
-
-    __slots__ = ("_old", "_young", "size")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._young: dict[K, V] = {}
-        self._old: dict[K, V] = {}
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def get(self, key: K) -> V | None:
-        """The value kept for `key`, or None."""
-        value = self._young.get(key)
-        if value is None:
-            value = self._old.pop(key, None)
-            if value is not None:
-                self.put(key, value)
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        """Keeps `value` for `key`, in place of what was there."""
-        if len(self._young) >= self.size:
-            self._old, self._young = self._young, {}
-        self._young[key] = value
-
-    def drop(self, key: K) -> None:
-        """Forgets `key`."""
-        self._young.pop(key, None)
-        self._old.pop(key, None)
-
-    def clear(self) -> None:
-        """Forgets everything."""
-        self._young.clear()
-        self._old.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.net.base import Recent
+from sipd.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,14 @@ import trio
 from sipd.errors import SetupError
 from sipd.hop import SECURE
 from sipd.net.addresses import WILDCARDS, Unreachable, family_of, far_end, source_toward
-from sipd.net.base import Later, Recent, unheard, untold
+from sipd.net.base import Later, unheard, untold
 from sipd.net.connections import ROOM, Connections, Room
 from sipd.net.listener import StreamListener, TlsListener
 from sipd.net.places import Places
 from sipd.net.stream import PATIENCE, Patience, StreamFlow
 from sipd.net.udp import UdpFlow, UdpListener
 from sipd.net.websocket import SecureWebSocketListener, WebSocketListener
+from sipd.recent import Recent
 
 if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Way

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import trio
 
-from sipd.net.base import Recent
+from sipd.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from sipd.guard import network_of
-from sipd.net.base import Recent
+from sipd.recent import Recent
 
 HANDSHAKES: Final = 20
 """TLS handshakes a second from one address, once BURST are spent: each takes about a millisecond of the processor."""

@@ -14,8 +14,9 @@ import trio
 from sipd.hop import Hop
 from sipd.net import stun
 from sipd.net.addresses import WILDCARDS, bind_failure, family_of, host_port, primary_address, unicast
-from sipd.net.base import Recent, unheard, unsaid, untold
+from sipd.net.base import unheard, unsaid, untold
 from sipd.net.icmp import ask_for_errors, errors_of
+from sipd.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed
-from sipd.guard import Known, Rate
+from sipd.guard import Rate
+from sipd.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,10 @@ GUESSERS_WAIT: Final = 1.0
 """Seconds before one who failed too often hears his next challenge (T117)."""
 
 
+MOST_PROVEN: Final = 50_000
+"""Addresses remembered as those of somebody who has logged in."""
+
+
 class Admission:
     """Keeps the books that `decide` may only read."""
 
@@ -26,7 +31,7 @@ class Admission:
     def __init__(self, guard: Guard, log: EventLog) -> None:
         self.guard = guard
         self.rate = Rate()
-        self.proven = Known()  # sources of requests whose credentials were right
+        self.proven: Recent[str, bool] = Recent(MOST_PROVEN)  # sources of requests whose credentials were right
         self._log = log
 
     def apply(self, marks: Iterable[Mark], now: float, source: str = "") -> float:
@@ -39,7 +44,7 @@ class Admission:
             match mark:
                 case NonceUsed():
                     self.guard.nonces.mark(mark.nonce, mark.count, now)
-                    self.proven.add(source)
+                    self.proven.put(source, True)
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, now)
                 case LogInFailed():

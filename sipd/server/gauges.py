@@ -37,7 +37,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "calls_challenged": Gauge(lambda: len(challenged), challenged.capacity),
         "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
         "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),
-        "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.capacity),
+        "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.size),
         "names_known": Gauge(lambda: house.resolver.remembered, TWICE * TWICE * MAX_KEPT),  # and numbers
         "hops_dead": Gauge(lambda: len(dead), TWICE * MAX_DEAD),
         "calls_explained": Gauge(lambda: len(explain), explain.most),

@@ -21,7 +21,7 @@ from sipd.core.sips import as_asked, way_of
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
 from sipd.errors import SipError
 from sipd.hop import DEFAULT_PORTS, SECURE, Hop, Way
-from sipd.net.base import Recent
+from sipd.recent import Recent
 from sipd.server.answer import discreet, local_response, our_tag
 from sipd.trace import Step
 

@@ -11,8 +11,8 @@ from sipd.errors import SetupError
 from sipd.hop import Hop
 from sipd.net import udp
 from sipd.net.addresses import Unreachable, family_of
-from sipd.net.base import Recent
 from sipd.net.udp import HELD, MAX_REFUSALS, MAX_TURN, MAX_WAITING, UdpListener
+from sipd.recent import Recent
 from tests.net.heard import Failed, Heard, echo, message
 
 

@@ -79,7 +79,7 @@ async def test_a_peer_and_this_machine_may_send_what_they_like(nursery, autojump
 async def test_where_somebody_has_proved_himself_any_number_may_come(nursery, autojump_clock):
     world = await open_world(nursery, "alice", max_request_rate=LIMIT)
     phone = world.phone("alice")
-    world.house.admission.proven.add(phone.hop.host)
+    world.house.admission.proven.put(phone.hop.host, True)
     assert await flood(world, phone, 5 * LIMIT) == [200] * 5 * LIMIT
     nursery.cancel_scope.cancel()
 
