@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import no_line_break, split_list, unfold
-from sipd.message.headers import CANONICAL, LISTS, USUAL, canonical_name
+from sipd.message.headers import CANONICAL, LISTS, canonical_name, extras_of
 from sipd.message.message import Message, Request, Response, header_lines, status_line
 
 if TYPE_CHECKING:
@@ -35,11 +35,15 @@ def response_to(
     request's Timestamp (§8.2.6.1). Content-Length is made. Raises ValueError
     for CR, LF or NUL in what is given (T32).
     """
-    names, lines = _copied(request, _COPIED if status != 100 else _COPIED_TO_100)
-    if to_tag is not None and status > 100 and "To" in names:
-        at = names.index("To")
-        if not _has_tag(request, lines[at]):
-            lines[at] = lines[at].rstrip(" \t\r\n") + ";tag=" + no_line_break(to_tag)
+    names: list[str] = []
+    lines: list[str] = []
+    copied = _COPIED if status != 100 else _COPIED_TO_100
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name in copied and (name not in names or name not in _ONCE):
+            if name == "To" and to_tag is not None and status > 100 and not _has_tag(request, line):
+                line = line.rstrip(" \t\r\n") + ";tag=" + no_line_break(to_tag)
+            names.append(name)
+            lines.append(line)
     if headers:
         more = header_lines([*headers, ("Content-Length", "0")], b"")
         names += more[0][:-1]
@@ -50,18 +54,8 @@ def response_to(
     names.append("Content-Length")
     lines.append(f"Content-Length: {len(body)}")
     made = Response(status_line(status, reason), names, lines, body)
-    made.extras = set(names) - USUAL
+    made.extras = extras_of(names)
     return made
-
-
-def _copied(request: Request, wanted: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Names and lines of these header fields; of one that comes once at most the first, however often it is there."""
-    places = [at for at, name in enumerate(request.names) if name in wanted]
-    names = [request.names[at] for at in places]
-    if len(set(names)) + names.count("Via") <= len(names):  # something else comes twice
-        places = [at for at in places if request.names[at] not in _ONCE or request.names.index(request.names[at]) == at]
-        names = [request.names[at] for at in places]
-    return names, [request.lines[at] for at in places]
 
 
 def _has_tag(request: Request, line: str) -> bool:

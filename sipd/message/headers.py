@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from sys import intern
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Set
 
 _KNOWN: Final = """
 Accept Accept-Contact Accept-Disposition Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info
@@ -79,6 +82,8 @@ Unsupported User-Agent Via Warning
 )
 """Header fields of everyday messages: where there are no others (`Message.extras`) most rules have nothing to do."""
 
+NO_EXTRAS: Final[frozenset[str]] = frozenset()
+
 SINGLE: Final = frozenset({"To", "From", "Call-ID", "CSeq", "Max-Forwards", "Content-Length"})
 """Header fields that make a message malformed when they come twice."""
 
@@ -90,6 +95,12 @@ for _name in map(intern, _KNOWN):
         CANONICAL[_spelling] = _name
 for _short, _name in COMPACT.items():
     CANONICAL[_short] = CANONICAL[_short.upper()] = CANONICAL[_name]
+
+
+def extras_of(names: Iterable[str]) -> Set[str]:
+    """Those of these names that are not USUAL."""
+    kinds = set(names)
+    return NO_EXTRAS if kinds <= USUAL else kinds - USUAL
 
 
 @lru_cache(1024)

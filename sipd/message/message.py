@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import no_line_break, split_list, unfold
-from sipd.message.headers import CANONICAL, LISTS, USUAL, canonical_name
+from sipd.message.headers import CANONICAL, LISTS, canonical_name, extras_of
 from sipd.message.status import STATUS
 from sipd.message.values import (
     Address,
@@ -188,7 +188,7 @@ class Request(Message):
         # What has been read once need not be read again.
         made.via, made.branch, made.cseq, made.call_id = self.via, self.branch, self.cseq, self.call_id
         made.max_forwards, made.one_via = self.max_forwards, self.one_via
-        made.extras, made.via_at = set(names) - USUAL, names.index("Via")
+        made.extras, made.via_at = extras_of(names), names.index("Via")
         return made
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Final
 
 from sipd.errors import BadSyntax, MessageTooLarge, UnsupportedVersion
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list, unfold
-from sipd.message.headers import CANONICAL, SINGLE, USUAL, canonical_name
+from sipd.message.headers import CANONICAL, NO_EXTRAS, SINGLE, USUAL, canonical_name
 from sipd.message.message import Request, Response
 from sipd.message.readers import SHORT_LINE, read_ahead, read_ahead_request
 from sipd.message.status import STATUS
@@ -89,7 +89,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
             message = Request(start_line, names, lines, body, words)
         else:
             message = _oddly_started(start_line, names, lines, body, faults)
-    message.extras = kinds - USUAL
+    message.extras = NO_EXTRAS if kinds <= USUAL else kinds - USUAL
     if vias:
         message.via_at = at = names.index("Via")
         if vias > 1 or "," not in lines[at]:

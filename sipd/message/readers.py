@@ -8,11 +8,11 @@ typed value does.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import MAX_TOKEN, TOKEN, split_list
-from sipd.message.headers import USUAL
+from sipd.message.headers import extras_of
 from sipd.message.message import Message, Request
 from sipd.message.uri import Uri, parse_uri
 from sipd.message.values import (
@@ -31,6 +31,9 @@ from sipd.message.values import (
     party_from_line,
     via_from_line,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Set
 
 SHORT_LINE: Final = 64
 USUAL_LINE: Final = 256
@@ -95,8 +98,8 @@ def top_via(message: Message) -> Via:
     return via
 
 
-def _extras(message: Message) -> set[str]:
-    return set(message.names) - USUAL
+def _extras(message: Message) -> Set[str]:
+    return extras_of(message.names)
 
 
 def _one_via(message: Message) -> bool:

@@ -205,7 +205,7 @@ class MemoryNetwork:
     def carry(self, flow: MemoryFlow, data: bytes) -> None:
         """Takes one message on its way."""
         lost = not flow.reliable and self.loss(flow.local, flow.remote, data)
-        there = flow.remote._replace(name="")
+        there = flow.remote._replace(name="") if flow.remote.name else flow.remote
         self.sent.append(Sent(trio.current_time(), flow.local, there, data, lost))
         if there in self.unreachable:
             self.later(flow.fail)
