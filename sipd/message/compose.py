@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.errors import BadSyntax
 from sipd.message.grammar import no_line_break, split_list, unfold
-from sipd.message.headers import CANONICAL, LISTS, canonical_name, extras_of
+from sipd.message.headers import CANONICAL, LISTS, canonical_name
 from sipd.message.message import Message, Request, Response, header_lines, status_line
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def response_to(
         lines.append(f"Content-Type: {no_line_break(content_type)}")
     names.append("Content-Length")
     lines.append(f"Content-Length: {len(body)}")
-    made = Response(status_line(status, reason), names, lines, body)
-    made.extras = extras_of(names)
-    return made
+    return Response(status_line(status, reason), names, lines, body)
 
 
 def _has_tag(request: Request, line: str) -> bool:

@@ -59,7 +59,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         end = _end_of_bad_head(data, end, faults)
     head = data[:end]
     text = head.decode("utf-8", "surrogateescape")
-    start_line, *lines = text.split("\r\n")
+    lines = text.split("\r\n")
+    start_line = lines.pop(0)
     line_ends = len(lines)
     try:
         names = [CANONICAL[name] for name in _NAMES.findall(text)]
