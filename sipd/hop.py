@@ -123,3 +123,10 @@ class Target(NamedTuple):
     key: str = ""  # of the binding, which `owner`, `uri` and this name
     others: tuple[Target, ...] = ()  # the same phone's other flows, to be tried when this has failed (RFC 5626 §7)
     qa: int = 1000  # what the caller makes of it among those of equal q, thousandths (RFC 3841 §7.2.4)
+    only_host: bool = False  # without that flow, nowhere but to its far end's address
+
+    def allowed(self, hops: list[Hop]) -> list[Hop]:
+        """Those of `hops` that it may be sent to."""
+        if not self.only_host or self.received is None:
+            return hops
+        return [hop for hop in hops if hop.host == self.received.remote.host]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd.core.privacy import ORDINARY, assert_identity, keep_private
 from sipd.core.routes import path_value, record_route_value
 from sipd.core.sips import is_secure
-from sipd.core.ways import Token, is_direct, sender_token, token_text
+from sipd.core.ways import Token, is_direct, sender_token, token_from_text, token_text
 from sipd.errors import BadSyntax
 from sipd.hop import DEFAULT_PORTS, RELIABLE, SECURE
 from sipd.message import Draft, Response, Via, parse_address, split_list
@@ -27,6 +27,10 @@ COOKIE: Final = "z9hG4bK"
 """What every branch of RFC 3261 begins with (§8.1.1.7)."""
 
 
+Ends = tuple["Way", "Way | None"]
+"""The way back to the sender, and the way on; None: what he sends from where he is may go anywhere (P6)."""
+
+
 class Passage(NamedTuple):
     """How one request crosses this server: what the edits need besides the request."""
 
@@ -42,6 +46,7 @@ class Passage(NamedTuple):
     came: Way | None = None  # the flow it came in by
     to_peer: bool = False  # the next hop is trusted (RFC 3325 §5)
     asserted: tuple[str, ...] = ()  # who calls, for a peer
+    confined: Ends | None = None  # where the dialog may lead, if not anywhere
 
 
 def stamp(request: Request, source: Hop) -> None:
@@ -156,11 +161,26 @@ def _record_routes(request: Request, passage: Passage) -> tuple[str, ...]:
     by_itself = passage.record_route or here or there or secure != (passage.came_transport in SECURE)
     if not (by_itself or _must_stay(request, passage.target)):
         return ()
+    only_from = ""
+    if passage.confined is not None:
+        back, onward = passage.confined
+        here = _of_stranger(here, back)
+        there = there if onward is None else _of_stranger(there, onward)
+        only_from = back.remote.host
     seal = passage.seal
     came = record_route_value(request, passage.came_by, passage.came_transport, seal, here, secure=secure)
     if passage.sent_by == passage.came_by and passage.transport == passage.came_transport and not here and not there:
         return (came,)
-    return record_route_value(request, passage.sent_by, passage.transport, seal, there, secure=secure), came
+    onwards = record_route_value(
+        request, passage.sent_by, passage.transport, seal, there, secure=secure, only_from=only_from
+    )
+    return onwards, came
+
+
+def _of_stranger(token: str, way: Way) -> str:
+    """The token of one side of a dialog with a stranger: his seal must lead him to that flow, or its address, only."""
+    known = token_from_text(token) if token else None
+    return token if known is not None and known.bound else token_text(Token(way, False, True))
 
 
 def _target_token(target: Target) -> str:

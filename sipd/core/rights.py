@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.checks import EXTENSIONS, OWN_METHODS, is_options_to_us
 from sipd.core.decision import Respond
-from sipd.core.gruu import callee_of
+from sipd.core.forwarding import DIALOG_MAKERS
+from sipd.core.gruu import callee_of, is_gruu
 from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
 from sipd.core.routes import address_of_record, leads_here, local_domain, registers_elsewhere
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
-from sipd.hop import Target
+from sipd.hop import Target, Way
 from sipd.trace import Step
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
+    from sipd.hop import Flow
     from sipd.message import Uri
 
 _CAPABILITIES: Final = (
@@ -50,11 +52,13 @@ def follow_route(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if not inquiry.in_dialog and through is None:
         return None
     uri = inquiry.uri
-    if "Route" not in inquiry.request.names and inquiry.in_dialog and leads_here(uri, tables, inquiry.context.places):
+    may_search = through is None or not through.only_host or is_gruu(uri)  # a stranger's dialog leads to no other user
+    in_dialog = inquiry.in_dialog and "Route" not in inquiry.request.names
+    if in_dialog and may_search and leads_here(uri, tables, inquiry.context.places):
         return None
     if through is None:
         return forward(inquiry, (Target(uri),))
-    return forward(inquiry, (Target(uri, received=through.way, bound=through.bound),))
+    return forward(inquiry, (Target(uri, received=through.way, bound=through.bound, only_host=through.only_host),))
 
 
 def may_register(inquiry: Inquiry, tables: Tables) -> None:
@@ -119,6 +123,24 @@ def may_call_out(inquiry: Inquiry, tables: Tables) -> bool:
     if inquiry.in_dialog or inquiry.identity.scheme:
         return True
     return tables.settings.auth == "none" and is_of_ours(inquiry.request.from_.uri, tables)
+
+
+def ends_of(
+    inquiry: Inquiry, tables: Tables, target: Target, back: Flow, onward: Flow, to_peer: bool
+) -> tuple[Way, Way | None] | None:
+    """The two ends to which the dialog that this request may make is confined; None: it is not (P6).
+
+    Both, where the caller may not call out. Where he may, and calls somebody
+    elsewhere who is no peer: his own end; what he sends goes anywhere from there.
+    """
+    if inquiry.request.method not in DIALOG_MAKERS:
+        return None
+    if not may_call_out(inquiry, tables):
+        return Way(back.remote, back.near), Way(onward.remote, onward.near)
+    elsewhere = target.owner is None or "@" not in target.owner  # no user of ours chose that place
+    if elsewhere and not to_peer and not inquiry.in_dialog:
+        return Way(back.remote, back.near), None
+    return None
 
 
 def is_of_ours(sender: Uri, tables: Tables) -> bool:

@@ -115,23 +115,34 @@ def registers_elsewhere(inquiry: Inquiry, tables: Tables) -> bool:
 
 
 def record_route_value(
-    request: Request, sent_by: str, transport: str, seal: Seal, token: str = "", *, secure: bool = False
+    request: Request,
+    sent_by: str,
+    transport: str,
+    seal: Seal,
+    token: str = "",
+    *,
+    secure: bool = False,
+    only_from: str = "",
 ) -> str:
     """The Record-Route value to put on a request that we want to see the dialog of.
 
     `sent_by` is `host:port` of the flow it leaves by or came in on, `transport`
     as in Via. `token` names the flow that leads to that side, where nothing
     else does. `secure`: a sips URI, which says by itself that it means TLS
-    (RFC 5630 §5.3). Nothing of it needs to be remembered.
+    (RFC 5630 §5.3). `only_from`: without a token it is good for what its maker
+    sends from that address. Nothing of it needs to be remembered.
     """
+    token_or_place = token or only_from
     if secure:
-        mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", *([token] if token else []))
+        mark = seal.mark(
+            PURPOSE, request.call_id, request.from_tag or "", *([token_or_place] if token_or_place else [])
+        )
         user, param = f"{token}@" if token else "", ";transport=ws" if transport == "WSS" else ""
         return f"<sips:{user}{sent_by}{param};lr;sd={mark}>"
     if token:
         mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", token)
         return f"<sip:{token}@{sent_by}{_transport_param(transport)};lr;sd={mark}>"
-    mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "")
+    mark = seal.mark(PURPOSE, request.call_id, request.from_tag or "", *([only_from] if only_from else []))
     if transport == "UDP":
         return f"<sip:{sent_by};lr;sd={mark}>"
     return f"<sip:{sent_by};transport={transport.lower()};lr;sd={mark}>"
@@ -238,8 +249,7 @@ def _strip_own(inquiry: Inquiry, tables: Tables) -> None:
             _follow_token(inquiry, uri)
             continue
         inquiry.through = None
-        if not inquiry.in_dialog and _sealed(inquiry, uri.param("sd")):
-            inquiry.in_dialog = True
+        inquiry.in_dialog = _sealed(inquiry, uri.param("sd"))  # the last one decides, as it does of the way
     if own:
         inquiry.request = _with_routes(inquiry.request, inquiry.request.values("Route")[own:])
 
@@ -304,7 +314,11 @@ def _sealed(inquiry: Inquiry, mark: str | None, token: str = "") -> bool:
     from_tag = _tag(request, "From") or ""
     if token:
         return seal.holds(mark, PURPOSE, call_id, from_tag, token) or seal.holds(mark, PURPOSE, call_id, to_tag, token)
-    return seal.holds(mark, PURPOSE, call_id, from_tag) or seal.holds(mark, PURPOSE, call_id, to_tag)
+    return (
+        seal.holds(mark, PURPOSE, call_id, from_tag)
+        or seal.holds(mark, PURPOSE, call_id, to_tag)
+        or seal.holds(mark, PURPOSE, call_id, from_tag, inquiry.source.host)  # of one who called somebody elsewhere
+    )
 
 
 def _tag(request: Request, name: str) -> str | None:

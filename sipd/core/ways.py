@@ -26,7 +26,7 @@ PREFIX: Final = "fl."
 
 _TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
 _LONGEST: Final = len(PREFIX) + 50  # with two IPv6 addresses
-_BOUND, _NEAR, _IPV6, _KIND = 0x80, 0x40, 0x20, 0x0F
+_BOUND, _NEAR, _IPV6, _ONLY_HOST, _KIND = 0x80, 0x40, 0x20, 0x10, 0x0F
 _OWN_NETWORK: Final = (".local", ".lan", ".home", ".home.arpa", ".internal", ".localdomain", ".invalid", ".localhost")
 _ENDS: Final = ":>;, \t"  # what follows the host in a Contact, if anything does
 
@@ -36,6 +36,7 @@ class Token(NamedTuple):
 
     way: Way
     bound: bool  # nothing but that flow leads there: when it is gone the answer is 430 (RFC 5626 §5.3.1)
+    only_host: bool = False  # when it is gone, nothing but the address of its far end does: a stranger's dialog
 
 
 @lru_cache(4096)
@@ -48,7 +49,7 @@ def token_text(token: Token) -> str:
         kind = _TRANSPORTS.index(remote.transport)
     except ValueError:
         return ""
-    kind |= (_BOUND if token.bound else 0) | (_IPV6 if far.version == 6 else 0)
+    kind |= (_BOUND if token.bound else 0) | (_IPV6 if far.version == 6 else 0) | (_ONLY_HOST if token.only_host else 0)
     data = far.packed + remote.port.to_bytes(2, "big")
     if near is not None and ours is not None and ours.version == far.version:
         kind |= _NEAR
@@ -76,7 +77,7 @@ def _token_from(text: str) -> Token | None:
         return None
     transport = _TRANSPORTS[kind & _KIND]
     hops = [_hop(transport, ends[at : at + size]) for at in range(0, len(ends), size)]
-    return Token(Way(hops[0], hops[1] if len(hops) > 1 else None), bool(kind & _BOUND))
+    return Token(Way(hops[0], hops[1] if len(hops) > 1 else None), bool(kind & _BOUND), bool(kind & _ONLY_HOST))
 
 
 def _hop(transport: str, data: bytes) -> Hop:

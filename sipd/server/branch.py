@@ -104,7 +104,8 @@ class Branch:
         """The branch's task: find the hops where they take finding, and live until the final response."""
         if self._hops is None:
             try:
-                hops = await self._call.house.resolver.find(way_of(self._call.request, self.target))
+                found = await self._call.house.resolver.find(way_of(self._call.request, self.target))
+                hops = self.target.allowed(found)
             except SipError as fault:
                 self._call.trace.append(Step("branch", self.target.uri.text, f"no way there: {fault.text}"))
                 if self.final is None:
@@ -256,9 +257,10 @@ class Branch:
                 self._flow = flow
                 return [flow.remote]
         try:
-            return house.resolver.now(way_of(self._call.request, self.target))
+            hops = house.resolver.now(way_of(self._call.request, self.target))
         except SipError:
             return []
+        return hops if hops is None or not target.only_host else target.allowed(hops)
 
     def _try_next(self, otherwise: int) -> bool:
         """Send to the next hop; False when none is left (then an unsent request ends with `otherwise`)."""
@@ -298,6 +300,7 @@ class Branch:
             call.came,
             to_peer,
             call.asserted if to_peer else (),
+            call.ends(self._sent, flow, to_peer),
         )
         data = forwarded_copy(call.request, passage)
         if len(data) > LARGEST_DATAGRAM and self._may_take_connections():

@@ -11,6 +11,7 @@ from sipd.core.decision import Proxy
 from sipd.core.forwarding import COOKIE
 from sipd.core.privacy import assertion
 from sipd.core.recursion import uri_key
+from sipd.core.rights import ends_of
 from sipd.core.routes import local_domain
 from sipd.hop import Way
 from sipd.server.answer import answer, local_response
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sipd.core.decision import Commit, Decision
+    from sipd.core.forwarding import Ends
     from sipd.core.inquiry import Inquiry
     from sipd.core.recursion import Key
     from sipd.core.tables import Missing
@@ -245,6 +247,10 @@ class Call:
     def unmet_privacy(self) -> tuple[str, ...]:
         """Critical privacy that only a peer might give (RFC 3323 §5)."""
         return self._inquiry.unmet_privacy
+
+    def ends(self, target: Target, onward: Flow, to_peer: bool) -> Ends | None:
+        """The ends to which the dialog that this may make is confined (P6)."""
+        return ends_of(self._inquiry, self.house.tables, target, self.flow, onward, to_peer)
 
     @property
     def asserted(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sipd.core.decision import Commit
+    from sipd.core.forwarding import Ends
     from sipd.core.inquiry import Inquiry
     from sipd.core.recursion import Key
     from sipd.hop import Flow, Target, Way
@@ -69,6 +70,9 @@ class CallView(Parent, Protocol):
     @property
     def asserted(self) -> tuple[str, ...]:
         """Who calls, as a peer is told it (RFC 3325 §5)."""
+
+    def ends(self, target: Target, onward: Flow, to_peer: bool) -> Ends | None:
+        """The ends to which the dialog that this may make is confined (P6)."""
 
     def branch_ended(self) -> None:
         """One branch less to wait for."""

@@ -16,11 +16,13 @@ from sipd.core.checks import loop_mark
 from sipd.core.forwarding import COOKIE, Passage, forwarded_copy, returned_copy
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import assertion, no_privacy
+from sipd.core.rights import ends_of
 from sipd.core.routes import local_domain
 from sipd.core.sips import as_asked, way_of
 from sipd.core.stateless import Back, sealed_branch, unique_part, way_back
 from sipd.errors import SipError
 from sipd.hop import DEFAULT_PORTS, SECURE, Hop, Way
+from sipd.net import Unreachable
 from sipd.recent import Recent
 from sipd.server.answer import discreet, local_response, our_tag
 from sipd.trace import Step
@@ -98,8 +100,8 @@ class Stateless:
                 return
         try:
             hops = house.resolver.now(way, self._steady(request))
-            if hops:
-                self._send(inquiry, flow, target, house.network.to(hops[0], flow))
+            if hops is not None:
+                self._send_first(inquiry, flow, target, hops)
                 return
         except SipError:
             self._failed(inquiry, flow, 500)
@@ -137,9 +139,16 @@ class Stateless:
         house = self._house
         try:
             hops = await house.resolver.find(way, self._steady(inquiry.request))
-            self._send(inquiry, flow, target, house.network.to(hops[0], flow))
+            self._send_first(inquiry, flow, target, hops)
         except SipError:
             self._failed(inquiry, flow, 500)
+
+    def _send_first(self, inquiry: Inquiry, flow: Flow, target: Target, hops: list[Hop]) -> None:
+        """Send it to the first hop it may go to. Raises Unreachable."""
+        hops = target.allowed(hops)
+        if not hops:
+            raise Unreachable("No Way To The Next Hop")
+        self._send(inquiry, flow, target, self._house.network.to(hops[0], flow))
 
     def _send(self, inquiry: Inquiry, flow: Flow, target: Target, out: Flow) -> None:
         house, request = self._house, inquiry.request
@@ -166,6 +175,7 @@ class Stateless:
             Way(inquiry.source, inquiry.near),
             to_peer=to_peer,
             asserted=assertion(inquiry.identity, house.tables) if to_peer else (),
+            confined=ends_of(inquiry, house.tables, target, flow, out, to_peer),
         )
         house.counters.relayed += 1
         out.send(forwarded_copy(request, passage))
