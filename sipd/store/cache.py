@@ -51,6 +51,10 @@ POLL: Final = 0.25
 """Seconds between two looks at whether another process changed the database."""
 
 
+LONGEST_NAME: Final = 255
+"""Characters of a host name (RFC 1035 §2.3.4): longer text is no domain, and is not kept."""
+
+
 class Cache:
     """Every row of a Store in memory; implements `sipd.core.tables.Tables`.
 
@@ -87,7 +91,7 @@ class Cache:
     def domain(self, host: str) -> str | None:
         """The local domain whose users `host` means."""
         domains = self._image.domains
-        return domains.get(host) or domains.get(domain_key(host))
+        return domains.get(host) or (domains.get(domain_key(host)) if len(host) <= LONGEST_NAME else None)
 
     def user(self, aor: str) -> User | None:
         """The user of that address-of-record."""

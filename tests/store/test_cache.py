@@ -17,7 +17,7 @@ from sipd.rows import (
     PutUser,
     Settings,
 )
-from sipd.store import Cache, SqliteStore, Writer, choose
+from sipd.store import Cache, SqliteStore, Writer, choose, domain_key
 from tests.store.rows import ALICE, BOB, apply, binding, script, user
 
 CPL = b"""<?xml version="1.0"?>
@@ -60,6 +60,12 @@ async def commit(cache, *changes):
 )
 async def test_a_domain_is_local_in_any_case_and_with_a_final_dot(cache, host, domain):
     assert cache.domain(host) == domain
+
+
+async def test_what_is_too_long_for_a_name_is_no_domain_and_not_remembered(cache):
+    domain_key.cache_clear()
+    assert cache.domain("example.com" + "." * 300) is None
+    assert domain_key.cache_info().currsize == 0
 
 
 async def test_is_the_tables_that_decisions_read(cache):
