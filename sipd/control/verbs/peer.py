@@ -83,7 +83,7 @@ VERBS: Final = (
         (
             NAME,
             Parameter("match", HOW),
-            Parameter("gateway-class", "the gateways its calls may use; none: the default class", "option"),
+            Parameter("gateway-class", "its class, for a dial plan to come; nothing reads it yet", "option"),
         ),
         add,
     ),
