@@ -136,6 +136,10 @@ def test_utf_16_with_a_mark_and_utf_8_with_or_without_are_read(mark):
 
 def test_a_wide_switch_is_compiled_quickly():
     outputs = "".join(f"<string contains='w{n}'/>" for n in range(1900))
-    begun = time.process_time()
-    compile(f"<cpl><incoming><string-switch field='subject'>{outputs}</string-switch></incoming></cpl>".encode())
-    assert time.process_time() - begun < 0.5
+    text = f"<cpl><incoming><string-switch field='subject'>{outputs}</string-switch></incoming></cpl>".encode()
+    took = []
+    for _ in range(3):  # in a long run of tests the collector may take one of them for its own
+        begun = time.process_time()
+        compile(text)
+        took.append(time.process_time() - begun)
+    assert min(took) < 0.5
