@@ -44,7 +44,7 @@ class Scenario:
     durable: bool = False  # with digest, written to the database before the answer
     cpl: bool = False  # bob has a script
     users: tuple[tuple[str, str], ...] = ALICE_AND_BOB
-    must: float | None = None  # budget: CPU as a ratio to Kamailio's (PERFORMANCE.md)
+    must: float | None = None  # budget: CPU as a ratio to Kamailio's
     aim: float | None = None
     calls: int = 8000  # runs of the SIPp scenario in one round
     together: int = 40  # runs under way at once, at saturation

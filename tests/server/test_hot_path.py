@@ -1,4 +1,4 @@
-"""What must not cost a task or a wait (PERFORMANCE, the hot path), and what happens when the database is away."""
+"""What must not cost a task or a wait, and what happens when the database is away."""
 
 from __future__ import annotations
 
