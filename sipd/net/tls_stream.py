@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -54,21 +55,25 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def handshake(self) -> None:
         """Agrees on keys. Raises ssl.SSLError when that can't be: the peer has been told why; OSError, StreamFault."""
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                await self._flush()
-                if not await self._fill():
-                    raise StreamFault("TLS failed: the peer went away during the handshake") from None
-            except ssl.SSLError:
-                self._push_alert()
-                raise
-            else:
-                await self._flush()
-                # A client that waits for small pieces to be acknowledged (Nagle) need not wait for the first one.
-                self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                return
+        while not self._agreed():
+            await self._flush()
+            if not await self._fill():
+                raise StreamFault("TLS failed: the peer went away during the handshake")
+        await self._flush()
+        if sys.platform == "linux":
+            # A client that waits for small pieces to be acknowledged (Nagle) need not wait for the first one.
+            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def _agreed(self) -> bool:
+        """Whether the handshake is through; goes on with it as far as what has come allows. Raises ssl.SSLError."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            self._push_alert()
+            raise
+        return True
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Decrypted bytes; none once the peer has said its last. After `send_eof` what comes is thrown away."""
