@@ -45,8 +45,9 @@ def follow_route(inquiry: Inquiry, tables: Tables) -> Decision | None:
     """A request in a dialog whose seal we know goes where Route and Request-URI say (§16.5, T65).
 
     Where they say a user of ours (his Contact is his address-of-record or a
-    GRUU), he is searched. One whose Route names a flow goes by that, be it of
-    a dialog or a new one that a registrar sends by our Path (RFC 5626 §5.3).
+    GRUU), he is searched; from a dialog with a stranger by GRUU only (P6). One
+    whose Route names a flow goes by that, be it of a dialog or a new one that a
+    registrar sends by our Path (RFC 5626 §5.3).
     """
     through = inquiry.through
     if not inquiry.in_dialog and through is None:

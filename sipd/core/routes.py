@@ -4,8 +4,10 @@ A Record-Route of ours carries `sd`, a mark over Call-ID and the tag of the
 party who sent the request. In that dialog one side has this tag in From, the
 other in To, so both make the mark and nobody else does (T65). Where its user
 part is a flow token the mark is over that as well: the request goes by that
-flow. A Path value of ours has a token and a mark over it alone: whoever was
-given it may reach that flow (RFC 5626 §5.3).
+flow. In a call of ours to somebody elsewhere it is over the caller's address
+instead, and good for what comes from there (ADR 0008). A Path value of ours
+has a token and a mark over it alone: whoever was given it may reach that flow
+(RFC 5626 §5.3).
 """
 
 from __future__ import annotations
