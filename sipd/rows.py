@@ -102,6 +102,15 @@ class Settings(NamedTuple):
     max_connections: int = 10000  # connections open at once, in all
     max_connections_per_source: int = 100  # connections from one address, without registered phones and peers
     max_request_rate: int = 2000  # requests a second from one address that proved nothing; 0: any number
+    time_zone: str = ""  # zone of a script's times that name none, as Europe/Paris; empty: the machine's
+    phone_users: bool = False  # scripts take a user part that looks like a number for one, without user=phone too
+    script_hosts: str = ""  # hosts that a script's `lookup` and `tzurl` may fetch from, space-separated; empty: none
+    script_versions: int = 20  # earlier versions kept of one user's script
+    script_traces: int = 20  # runs of one user's script that are remembered
+    script_log_lines: int = 1000  # lines kept of what one user's scripts have logged
+    mail_server: str = ""  # host or host:port that takes the mails of scripts; empty: they send none
+    mail_from: str = ""  # whose address these mails bear; empty: the user's own
+    mail_limit: int = 20  # mails that one user's scripts may send an hour
 
 
 class Peer(NamedTuple):

@@ -1,4 +1,4 @@
--- The configuration database of sipd, schema version 2.
+-- The configuration database of sipd, schema version 3.
 --
 -- One text for SQLite and for MySQL/MariaDB: only what both understand stands
 -- here, what only MySQL needs is inside /*! ... */, which others skip.
@@ -49,7 +49,16 @@ CREATE TABLE server (
     websocket_origins VARCHAR(1000) NOT NULL,
     max_connections   INTEGER      NOT NULL,
     max_connections_per_source INTEGER NOT NULL,
-    max_request_rate  INTEGER      NOT NULL
+    max_request_rate  INTEGER      NOT NULL,
+    time_zone         VARCHAR(64)  NOT NULL,
+    phone_users       SMALLINT     NOT NULL,
+    script_hosts      VARCHAR(1000) NOT NULL,
+    script_versions   INTEGER      NOT NULL,
+    script_traces     INTEGER      NOT NULL,
+    script_log_lines  INTEGER      NOT NULL,
+    mail_server       VARCHAR(255) NOT NULL,
+    mail_from         VARCHAR(255) NOT NULL,
+    mail_limit        INTEGER      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE domain (
@@ -120,6 +129,25 @@ CREATE TABLE scripts (
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
+CREATE TABLE script_versions (
+    aor         VARCHAR(255) NOT NULL,
+    kind        VARCHAR(16)  NOT NULL,            -- cpl, cgi
+    version     INTEGER      NOT NULL,
+    script      MEDIUMBLOB   NOT NULL,            -- as it was then; empty where it was removed
+    media_type  VARCHAR(255) NOT NULL,
+    modified    DOUBLE       NOT NULL,
+    modified_by VARCHAR(255) NOT NULL,
+    what        VARCHAR(16)  NOT NULL,            -- what was done: stored, removed, ...
+    PRIMARY KEY (aor, kind, version),
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE timezones (
+    url     VARCHAR(500) NOT NULL PRIMARY KEY,    -- tzurl of a script
+    data    MEDIUMBLOB   NOT NULL,                -- the VTIMEZONE as it was last fetched
+    fetched DOUBLE       NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
 CREATE TABLE script_log (
     id        INTEGER      NOT NULL PRIMARY KEY /*! AUTO_INCREMENT */,
     aor       VARCHAR(255) NOT NULL,
@@ -137,4 +165,4 @@ CREATE TABLE licence (
     added        DOUBLE      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
-INSERT INTO sipd_meta (name, value) VALUES ('schema', '2');
+INSERT INTO sipd_meta (name, value) VALUES ('schema', '3');

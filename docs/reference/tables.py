@@ -6,6 +6,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type_hints
 
+from docs.reference.checklist import rows
 from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
@@ -204,6 +205,10 @@ def cpl_page() -> str:
         table(("code", "meaning", "rule"), _codes(errors)),
         ["## Warnings", "", "A script with one of these is stored; it is legal, and surely not meant.", ""],
         table(("code", "meaning", "rule"), _codes(warnings)),
+        ["## What is asked of CPL, and the tests that show it", ""],
+        table(("", "asked", "shown by"), rows("2")),
+        ["## The same of uploads in REGISTER", "", "The sections are those of draft-lennox-sip-reg-payload-01.", ""],
+        table(("", "asked", "shown by"), rows("4")),
     )
 
 

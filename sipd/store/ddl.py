@@ -9,7 +9,7 @@ from typing import Final
 
 from sipd.errors import SetupError
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The schema version that this code reads and writes (row `schema` of sipd_meta)."""
 
 NAME: Final = "createsip.sql"

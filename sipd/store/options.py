@@ -37,6 +37,10 @@ BOUNDS: Final = {
     "max_connections": (1, 1_000_000),
     "max_connections_per_source": (1, 1_000_000),
     "max_request_rate": (0, 1_000_000),
+    "script_versions": (0, 1000),
+    "script_traces": (0, 1000),
+    "script_log_lines": (0, 1_000_000),
+    "mail_limit": (0, 10_000),
 }
 """Least and most that a number may be.
 

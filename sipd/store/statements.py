@@ -88,9 +88,11 @@ PUT_SETTINGS: Final = """
         mode, record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script,
         stagger, timer_c, max_transactions, traces, script_operations, recurse, max_breadth, honour_maddr,
         service_route, flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins,
-        max_connections, max_connections_per_source, max_request_rate)
+        max_connections, max_connections_per_source, max_request_rate,
+        time_zone, phone_users, script_hosts, script_versions, script_traces,
+        script_log_lines, mail_server, mail_from, mail_limit)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VALUES (?, ?, ?, ?)"
 SWEEP_SCRIPT_LOG: Final = """
     DELETE FROM script_log WHERE aor = ? AND id <= (
@@ -115,7 +117,9 @@ ALL_SETTINGS: Final = """
         record_route, unknown_callee, default_expires, min_expires, max_expires, max_contacts, max_script, stagger,
         timer_c, max_transactions, traces, script_operations, recurse, max_breadth, honour_maddr, service_route,
         flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins, max_connections,
-        max_connections_per_source, max_request_rate
+        max_connections_per_source, max_request_rate,
+        time_zone, phone_users, script_hosts, script_versions, script_traces,
+        script_log_lines, mail_server, mail_from, mail_limit
     FROM server ORDER BY name"""
 SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
 
@@ -225,6 +229,7 @@ def settings_of(row: Sequence[Any]) -> Settings:
         record_route=bool(settings.record_route),
         recurse=bool(settings.recurse),
         honour_maddr=bool(settings.honour_maddr),
+        phone_users=bool(settings.phone_users),
     )
 
 

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from docs.reference.checklist import checklist
 from docs.reference.standards import STANDARDS, Standard, read, standards
 from docs.reference.threats import threats
 from tests.running import REPOSITORY
@@ -16,6 +17,7 @@ ALL = standards()
 TESTS = sorted(
     {test for standard in ALL for row in standard.rows for test in row.tests}
     | {test for threat in threats() for test in threat.tests}
+    | {test for line in checklist() for test in line.tests}
 )
 
 
@@ -119,3 +121,14 @@ def test_threats_are_in_order_and_each_has_its_id_once() -> None:
 def test_a_threat_without_a_test_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"threats\.txt"):
         threats(text)
+
+
+def test_the_checklist_has_every_number_once_and_in_order() -> None:
+    numbers = [tuple(map(int, line.number.split("."))) for line in checklist()]
+    assert numbers == [*((2, number) for number in range(1, 40)), *((4, number) for number in range(1, 24))]
+
+
+@pytest.mark.parametrize("text", ["2.1 x\n    some test\n", "2.1\n", "    tests/a.py::test_b\n"])
+def test_a_checklist_that_is_not_sound_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"cpl\.txt"):
+        checklist(text)
