@@ -47,6 +47,7 @@ class LookupResult(NamedTuple):
 
     outcome: Literal["success", "notfound", "failure"]
     targets: tuple[Target, ...] = ()
+    took: float | None = None  # seconds that it took, for the trace; None: nobody looked
 
 
 class ProxyTo(NamedTuple):
@@ -63,6 +64,7 @@ class ProxyResult(NamedTuple):
 
     outcome: Literal["busy", "noanswer", "redirection", "failure"]
     contacts: tuple[Target, ...] = ()
+    took: float | None = None  # seconds that it rang, for the trace; None: nobody looked
 
 
 class Log(NamedTuple):

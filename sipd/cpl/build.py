@@ -198,7 +198,7 @@ class Builder:
             elif condition is not None:
                 conditions.append((output, condition))
                 label = f"{output.step} {condition.operator} {shown(condition.wanted)}"
-                outputs.append(Output(condition.matches, built.node, label + not_those(tried)))
+                outputs.append(Output(condition.matches, built.node, label + not_those(tried), output.step))
                 tried.append(label)
         self._lint.switch(element, look is subfields.absent, switches.left_nothing(conditions))
         otherwise = ends.get("otherwise", NO_OUTPUT)
@@ -361,7 +361,7 @@ BUILDERS: Final[dict[str, Callable[[Builder, Element, bool], Built]]] = {
 def way_to(output: Element, built: Built) -> Way:
     """An output without condition, with words for the trace."""
     label = output.tag if built.node is not None else f"{output.tag} leads nowhere: default behaviour"
-    return Way(built.node, label)
+    return Way(built.node, label, output.step)
 
 
 MOST_TRIED: Final = 5

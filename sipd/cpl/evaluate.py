@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sipd.cpl.nodes import Ask, Run, Step, set_text
+from sipd.cpl import words
+from sipd.cpl.nodes import Ask, Run, Step
 from sipd.script import Default
-from sipd.trace import Step as TraceStep
+from sipd.trace import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,7 +22,7 @@ def evaluate(program: Program, facts: Facts, trace: Trace | None = None) -> Gene
 
     Lookup is to be answered with LookupResult, ProxyTo with ProxyResult (a
     call that succeeds ends the script: close the generator), Log with None.
-    `trace` gets a line for every node: where it stands, what it saw, what it chose.
+    `trace` gets an entry for every node: where it stands, what it saw, what it chose.
     """
     run = Run(facts, trace)
     node = program.outgoing if facts.direction == "outgoing" else program.incoming
@@ -45,7 +46,7 @@ def _default(run: Run) -> Default:
     else:
         final = Default(None)
     if run.trace is not None:
-        what = "best response so far" if run.proxied else "as without a script"
-        text = what if final.targets is None else f"to {set_text(final.targets)}"
-        run.trace.append(TraceStep("cpl", "end of the script", f"default behaviour: {text}"))
+        targets = final.targets
+        seen = (run.proxied, None if targets is None else targets[: words.MOST_SHOWN], len(targets or ()))
+        run.trace.append(Visit("", words.ended, seen))
     return final

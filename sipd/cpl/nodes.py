@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
-from sipd.cpl.findings import shown
+from sipd.cpl import words
+from sipd.cpl.words import MOST_KEPT, MOST_SHOWN
 from sipd.hop import Target
 from sipd.script import Log, Lookup, LookupResult, ProxyResult, ProxyTo, Redirect, Reject
-from sipd.trace import Step as TraceStep
+from sipd.trace import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +68,8 @@ class Node:
     __slots__ = ("place",)
 
     def __init__(self, place: str) -> None:
-        self.place = f"cpl {place}"
-        """Path and line as the trace names them: `cpl /cpl/incoming/proxy[1] line 7`."""
+        self.place = place
+        """Path and line as the trace names them: `/cpl/incoming/proxy[1] line 7`."""
 
 
 class Step(Node):
@@ -115,6 +116,7 @@ class Output(NamedTuple, Generic[Seen]):
     matches: Callable[[Seen], bool]
     following: Next
     label: str  # `address[2] is “bob” (not address[1] is “alice”)`
+    step: str  # `address[2]`
 
 
 class Way(NamedTuple):
@@ -122,9 +124,10 @@ class Way(NamedTuple):
 
     following: Next
     label: str
+    step: str  # `busy[1]`; empty when the script does not have that output
 
 
-NO_OUTPUT: Final = Way(None, "no output: default behaviour")
+NO_OUTPUT: Final = Way(None, "no output: default behaviour", "")
 
 
 class Switch(Step, Generic[Seen]):
@@ -162,17 +165,13 @@ class Switch(Step, Generic[Seen]):
             else:
                 chosen = self.otherwise
         if run.trace is not None:
-            self._explain(run.trace, seen, chosen)
+            if isinstance(seen, str) and len(seen) > MOST_KEPT:
+                run.trace.append(
+                    Visit(self.place, words.switched, (self.variable, seen[:MOST_KEPT], chosen.label), chosen.step)
+                )
+            else:
+                run.trace.append(Visit(self.place, words.switched, (self.variable, seen, chosen.label), chosen.step))
         return chosen.following
-
-    def _explain(self, trace: Trace, seen: Seen | None, chosen: Output[Seen] | Way) -> None:
-        if seen is None:
-            said = f"{self.variable} is absent"
-        elif isinstance(seen, str):
-            said = f"{self.variable} is {shown(seen)}"
-        else:
-            said = f"{self.variable} is {shown(', '.join(sorted(seen)) if isinstance(seen, frozenset) else str(seen))}"
-        trace.append(TraceStep(self.place, said, chosen.label))
 
 
 class Location(Step):
@@ -196,7 +195,7 @@ class Location(Step):
         else:
             run.add((target,))
         if run.trace is not None:
-            run.trace.append(TraceStep(self.place, f"location {_short(self.uri)}", set_text(run.targets)))
+            run.trace.append(Visit(self.place, words.added, (self.uri, run.targets[:MOST_SHOWN], len(run.targets))))
         return self.following
 
 
@@ -216,9 +215,7 @@ class RemoveLocation(Step):
         uri = self.uri
         run.targets = () if uri is None else tuple(t for t in run.targets if not t.uri.same_as(uri))
         if run.trace is not None:
-            run.trace.append(
-                TraceStep(self.place, f"remove {'all' if uri is None else _short(uri)}", set_text(run.targets))
-            )
+            run.trace.append(Visit(self.place, words.removed, (uri, run.targets[:MOST_SHOWN], len(run.targets))))
         return self.following
 
 
@@ -252,11 +249,9 @@ class LookupNode(Ask):
                 outcome = "notfound"
         way = self.ways.get(outcome, NO_OUTPUT)
         if run.trace is not None:
-            run.trace.append(
-                TraceStep(
-                    self.place, f"lookup {self.effect.source}: {outcome}", f"{way.label}; {set_text(run.targets)}"
-                )
-            )
+            seen = (self.effect.source, outcome, way.label, run.targets[:MOST_SHOWN], len(run.targets))
+            took = result.took if isinstance(result, LookupResult) else None
+            run.trace.append(Visit(self.place, words.looked_up, seen, way.step, took))
         return way.following
 
 
@@ -288,7 +283,7 @@ class Proxy(Ask):
             if self.ordering == "first-only":
                 targets = targets[:1]
         if run.trace is not None:
-            run.trace.append(TraceStep(self.place, set_text(targets), f"proxy, {self.ordering}"))
+            run.trace.append(Visit(self.place, words.rang, (self.ordering, targets[:MOST_SHOWN], len(targets))))
         self._used(run, targets)
         return ProxyTo(targets, self.ordering, self.timeout, self.recurse)
 
@@ -307,7 +302,9 @@ class Proxy(Ask):
                 run.add(result.contacts, MAX_LOCATIONS)
         way = self.ways.get(outcome, self.default)
         if run.trace is not None:
-            run.trace.append(TraceStep(self.place, f"outcome {outcome}", f"{way.label}; {set_text(run.targets)}"))
+            seen = (outcome, way.label, run.targets[:MOST_SHOWN], len(run.targets))
+            took = result.took if isinstance(result, ProxyResult) else None
+            run.trace.append(Visit(self.place, words.rung, seen, way.step, took))
         return way.following
 
 
@@ -324,7 +321,7 @@ class LogNode(Ask):
     def ask(self, run: Run) -> Effect | None:
         """Log it."""
         if run.trace is not None:
-            run.trace.append(TraceStep(self.place, f"log {shown(self.effect.name)}", shown(self.effect.comment)))
+            run.trace.append(Visit(self.place, words.logged, self.effect))
         return self.effect
 
     def told(self, run: Run, result: Result) -> Next:
@@ -346,8 +343,7 @@ class RedirectNode(End):
         """301 or 302, best location first; 404 when the set is empty, as in §10: a redirection must name a place."""
         targets = tuple(sorted(run.targets, key=_best_first)) if len(run.targets) > 1 else run.targets
         if run.trace is not None:
-            status = "404" if not targets else "301" if self.permanent else "302"
-            run.trace.append(TraceStep(self.place, set_text(targets), f"redirect {status}"))
+            run.trace.append(Visit(self.place, words.redirected, (self.permanent, targets[:MOST_SHOWN], len(targets))))
         return Redirect(targets, self.permanent) if targets else _NOT_FOUND
 
 
@@ -363,7 +359,7 @@ class RejectNode(End):
     def end(self, run: Run) -> EndOfScript:
         """Refuse it."""
         if run.trace is not None:
-            run.trace.append(TraceStep(self.place, "reject", f"{self.final.status} {self.final.reason}".rstrip()))
+            run.trace.append(Visit(self.place, words.rejected, self.final))
         return self.final
 
 
@@ -372,19 +368,3 @@ _NOT_FOUND: Final = Reject(404, "")
 
 def _best_first(target: Target) -> int:
     return -target.q
-
-
-MOST_SHOWN: Final = 5
-"""Locations the trace names of a set, each by so much of its URI that a trace stays small whatever the script is."""
-
-
-def set_text(targets: tuple[Target, ...]) -> str:
-    """The location set for a trace: `{sip:a@b q=0.5, sip:c@d}`."""
-    each = [_short(t.uri) if t.q == 1000 else f"{_short(t.uri)} q={t.q / 1000:g}" for t in targets[:MOST_SHOWN]]
-    if len(targets) > MOST_SHOWN:
-        each.append(f"{len(targets) - MOST_SHOWN} more")
-    return "{" + ", ".join(each) + "}"
-
-
-def _short(uri: Uri) -> str:
-    return uri.text if len(uri.text) <= 80 else uri.text[:79] + "…"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import timeit
-from types import GeneratorType
+from types import FunctionType, GeneratorType, ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sipd.cpl import compile, evaluate
-from sipd.cpl.nodes import MAX_LOCATIONS
+from sipd.cpl import Program, compile, evaluate
+from sipd.cpl.nodes import MAX_LOCATIONS, Node
+from sipd.hop import Target
 from sipd.message import Address, parse_uri
 from sipd.script import Default, Log, Lookup, LookupResult, ProxyResult, ProxyTo, Redirect, Reject
 from tests.cpl.calls import as_words, compiled_or_refused, facts, program, run, target, targets
@@ -242,15 +244,36 @@ def test_the_trace_tells_each_node_what_it_saw_and_what_it_chose():
 </incoming></cpl>""")
     trace: Trace = []
     run(compiled, facts(), [LookupResult("success", targets("sip:p@q;q=0.5")), ProxyResult("noanswer")], trace)
-    at = "cpl /cpl/incoming/address-switch[1]"
+    at = "/cpl/incoming/address-switch[1]"
     lookup = f"{at}/address[2]/lookup[1]"
-    proxy = f"{lookup}/success[1]/proxy[1] line 6"
-    assert [tuple(step) for step in trace] == [
-        (f"{at} line 3", "origin user is “alice”", "address[2] is “alice” (not address[1] is “anonymous”)"),
-        (f"{lookup} line 6", "lookup registration: success", "success; {sip:p@q q=0.5}"),
-        (proxy, "{sip:p@q q=0.5}", "proxy, parallel"),
-        (proxy, "outcome noanswer", "noanswer leads nowhere: default behaviour; {}"),
+    proxy = f"{lookup}/success[1]/proxy[1]"
+    assert [(entry.step, entry.saw, entry.chose) for entry in trace] == [
+        (f"cpl {at} line 3", "origin user is “alice”", "address[2] is “alice” (not address[1] is “anonymous”)"),
+        (f"cpl {lookup} line 6", "lookup registration: success", "success; {sip:p@q q=0.5}"),
+        (f"cpl {proxy} line 6", "{sip:p@q q=0.5}", "proxy, parallel"),
+        (f"cpl {proxy} line 6", "outcome noanswer", "noanswer leads nowhere: default behaviour; {}"),
         ("cpl", "end of the script", "default behaviour: best response so far"),
+    ]
+    assert [entry.place for entry in trace] == [f"{at} line 3", f"{lookup} line 6", *[f"{proxy} line 6"] * 2, ""]
+    assert [entry.output for entry in trace] == [
+        f"{at}/address[2]",
+        f"{lookup}/success[1]",
+        "",
+        f"{proxy}/noanswer[1]",
+        "",
+    ]
+
+
+def test_the_trace_says_how_long_the_server_took_where_it_looked_at_a_clock():
+    compiled = program(
+        "<incoming><location url='sip:a@b'><proxy><busy><reject status='busy'/></busy></proxy></location></incoming>"
+    )
+    trace: Trace = []
+    run(compiled, facts(), [ProxyResult("busy", took=2.5)], trace)
+    assert [(entry.took, entry.chose) for entry in trace[1:]] == [
+        (None, "proxy, parallel"),
+        (2.5, "busy; {}, after 2.5 s"),
+        (None, "486"),
     ]
 
 
@@ -270,7 +293,37 @@ def test_a_trace_stays_small_whatever_the_script_is():
     assert len(effects) == 399
     assert isinstance(end, Default)
     assert len(end.targets or ()) == 21
-    assert sum(len(text) for step in trace for text in step) < 400_000
+    assert sum(len(entry.step) + len(entry.saw) + len(entry.chose) for entry in trace) < 400_000
+
+
+def test_what_a_trace_keeps_is_small_and_keeps_no_script_alive():
+    compiled = program(
+        "<incoming><string-switch field='subject'><string is='q'/><otherwise>"
+        "<lookup source='registration'><success><proxy><busy/></proxy></success></lookup>"
+        "</otherwise></string-switch></incoming>"
+    )
+    trace: Trace = []
+    found = targets(" ".join(f"sip:b{n}@c" for n in range(1000)))
+    run(compiled, facts(subject="s" * 50_000), [LookupResult("success", found), ProxyResult("busy")], trace)
+    words = [(entry.step, entry.saw, entry.chose) for entry in trace]
+    reached = reachable(trace)
+    assert sum(isinstance(one, Target) for one in reached) <= 10
+    assert not any(isinstance(one, str) and len(one) > 1000 for one in reached)
+    assert not any(isinstance(one, Node | Program) for one in reached)
+    assert words[0][1] == "subject is “" + "s" * 59 + "…”"
+    assert words[1][2].endswith("sip:b4@c, 995 more}")
+
+
+def reachable(first: object) -> list[object]:
+    """Whatever that object keeps alive of values and nodes; not what is everybody's."""
+    seen: dict[int, object] = {}
+    waiting = [first]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType):
+            seen[id(one)] = one
+            waiting += gc.get_referents(one)
+    return list(seen.values())
 
 
 def test_as_words_and_targets_are_each_other_s_inverse():
