@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 from sipd.core.decision import Proxy
-from sipd.core.gruu import as_address
-from sipd.core.location import contacts_of, looked_up
+from sipd.core.location import looked_up
 from sipd.core.response_context import preference
+from sipd.core.scripts import MAX_LOGS, facts_of, in_order, result_of
 from sipd.cpl.evaluate import evaluate
 from sipd.errors import ServiceUnavailable
 from sipd.message import q_to_text
 from sipd.rows import AddScriptLog
 from sipd.script import (
     Default,
-    Facts,
     Log,
     Lookup,
     LookupResult,
@@ -35,53 +33,12 @@ if TYPE_CHECKING:
 
     from sipd.core.decision import RunScript
     from sipd.core.inquiry import Inquiry
-    from sipd.hop import Target
-    from sipd.message import Request, Response
+    from sipd.message import Response
     from sipd.script import Effect, Result
     from sipd.script import Final as End
     from sipd.server.node import CallView, Node
     from sipd.server.search import Search
     from sipd.transaction import Handle
-
-OUTCOMES: Final[dict[int, Literal["busy", "noanswer"]]] = {486: "busy", 600: "busy", 408: "noanswer"}
-"""Which output a final response takes; 3xx is redirection, all else failure (RFC 3880 §6.1.1)."""
-
-MAX_LOGS: Final = 20
-"""Lines one run may write to its owner's log (T47)."""
-
-
-def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
-    """The call as the script shall see it (RFC 3880 §4.1.1)."""
-    request = inquiry.request
-    return Facts(
-        owner=decision.owner,
-        direction=decision.direction,
-        origin=request.from_,
-        destination=as_address(inquiry.uri, decision.owner) if decision.direction == "incoming" else inquiry.uri,
-        original_destination=request.to,
-        now=datetime.fromtimestamp(inquiry.wall, UTC),
-        subject=request.first("Subject"),
-        organization=request.first("Organization"),
-        user_agent=request.first("User-Agent"),
-        accept_language=_merged(request, "Accept-Language"),
-        priority=request.first("Priority"),
-        authenticated=inquiry.identity.user or None,
-    )
-
-
-def _merged(request: Request, name: str) -> str | None:
-    """All values of a list header in one text; None when there is none."""
-    return ", ".join(request.values(name)) if name in request.names else None
-
-
-def in_order(targets: tuple[Target, ...], ordering: str) -> list[list[Target]]:
-    """The location set as groups to ring one after another (RFC 3880 §6.1)."""
-    by_priority = sorted(targets, key=lambda target: -target.q)
-    if ordering == "parallel":
-        return [by_priority] if by_priority else []
-    if ordering == "first-only":
-        return [by_priority[:1]] if by_priority else []
-    return [[target] for target in by_priority]
 
 
 class CplRun:
@@ -160,7 +117,7 @@ class CplRun:
             self._up(response)
         else:
             self._remember(response)
-            self._resume(self._outcome(response))
+            self._resume(result_of(response, recurse=self._recurse))
 
     # --- the generator -----------------------------------------------------------------------
 
@@ -195,13 +152,6 @@ class CplRun:
         self._disarm()
         self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
         self._advance(result)
-
-    def _outcome(self, response: Response) -> ProxyResult:
-        if response.status >= 400:
-            return ProxyResult(OUTCOMES.get(response.status, "failure"))
-        if self._recurse:  # it pointed nowhere new: with recurse the redirection output is never taken
-            return ProxyResult("failure")
-        return ProxyResult("redirection", contacts_of(response))
 
     def _lookup(self, effect: Lookup) -> LookupResult:
         targets = looked_up(self._search.inquiry, self._call.house.tables, self._decision.owner)
