@@ -36,9 +36,9 @@ class Facts(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """Find locations: `registration`, or a URI (RFC 3880 §5.2). Answered with LookupResult."""
+    """Find locations (RFC 3880 §5.2). Answered with LookupResult."""
 
-    source: str
+    source: str  # `registration`, or the http or https URI of a text/uri-list, of a host that the settings name
     timeout: float
 
 
@@ -75,9 +75,19 @@ class Log(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """Send mail (RFC 3880 §7.1). Answered with None; can't fail."""
+    """Send mail (RFC 3880 §7.1). Answered with None; can't fail.
 
-    url: str
+    What the URL of the node says, decoded and checked when the script was
+    taken; `sipd.cpl.letter.compose` makes the message of it and of the call.
+    Addresses are addr-specs with ASCII domains. None stands for the default.
+    """
+
+    to: tuple[str, ...]
+    cc: tuple[str, ...] = ()
+    subject: str | None = None
+    reply_to: tuple[str, ...] = ()
+    body: str | None = None  # lines end with \n
+    headers: tuple[tuple[str, str], ...] = ()  # others the URL sets
 
 
 class Reject(NamedTuple):

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.cpl import subfields, switches
+from sipd.cpl.built import LIMITED, NOTHING, Built, larger, not_those, way_to
 from sipd.cpl.findings import meant, shown
 from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, TOP
 from sipd.cpl.lint import Lint
 from sipd.cpl.nodes import (
-    MAX_LOCATIONS,
-    MAX_LOGS,
     NO_OUTPUT,
     Location,
     LogNode,
     LookupNode,
-    Next,
+    MailNode,
     Output,
     Proxy,
     RedirectNode,
     RejectNode,
     RemoveLocation,
     Switch,
-    Way,
 )
 from sipd.cpl.places import Places
+from sipd.cpl.sources import read_source
 from sipd.cpl.values import (
     REDIRECT_ONLY,
     read_choice,
     read_location,
+    read_mail,
     read_priority,
     read_reason,
     read_seconds,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from sipd.cpl.document import Element
     from sipd.cpl.findings import Report
+    from sipd.cpl.nodes import Next, Way
     from sipd.script import Facts, Ordering
 
 Seen = TypeVar("Seen")
@@ -59,25 +60,15 @@ ORDERINGS: Final[dict[str, Ordering]] = {
 }
 
 
-class Built(NamedTuple):
-    """A node with all that follows it, and the most locations and log entries on one way from here on."""
-
-    node: Next = None
-    locations: int = 0
-    logs: int = 0
-
-
-NOTHING: Final = Built()
-
-
 class Builder:
     """Builds one script. `filled` says whether the location set may hold anything at that place."""
 
-    def __init__(self, report: Report, permitted: frozenset[str]) -> None:
+    def __init__(self, report: Report, permitted: frozenset[str], hosts: frozenset[str] = frozenset()) -> None:
         self.top: dict[str, Next] = {}
         self.timeouts: list[float] = []
         self._report = report
         self._permitted = permitted
+        self._hosts = hosts
         self._places = Places(report)
         self._lint = Lint(report)
         self._subactions: dict[str, Built] = {}  # those built so far
@@ -152,18 +143,15 @@ class Builder:
         return BUILDERS[element.tag](self, element, filled)
 
     def _counted(self, element: Element, built: Built) -> Built:
-        """`built` itself; an error when it is the first to have too many locations or log entries."""
-        for code, count, most, things in (
-            ("CPL-LOCATIONS", built.locations, MAX_LOCATIONS, "locations"),
-            ("CPL-LOGS", built.logs, MAX_LOGS, "log entries"),
-        ):
+        """`built` itself; an error when it is the first to have too many of something."""
+        for count, (code, things, most) in zip(built[1:], LIMITED, strict=True):
             if count > most and code not in self._said:
                 self._said.add(code)
                 self._report.error(code, f"from here on a call can meet more than {most} {things}", element)
         return built
 
-    def _ways(self, element: Element, filled: dict[str, bool]) -> tuple[dict[str, Way], int, int]:
-        """Outputs of lookup and proxy by their tags."""
+    def _ways(self, element: Element, filled: dict[str, bool]) -> tuple[dict[str, Way], Built]:
+        """Outputs of lookup and proxy by their tags, and the most of them all."""
         ways: dict[str, Way] = {}
         most = NOTHING
         for output in self._places.outputs_of(element):
@@ -171,7 +159,7 @@ class Builder:
             built = self._follow(output, filled[output.tag])
             ways.setdefault(output.tag, way_to(output, built))
             most = larger(most, built)
-        return ways, most.locations, most.logs
+        return ways, most
 
     def _switch(
         self,
@@ -205,7 +193,7 @@ class Builder:
         not_present = ends.get("not-present", otherwise)
         otherwise = otherwise._replace(label=otherwise.label + not_those(tried))
         node = Switch(self._places.of(element), variable, look, tuple(outputs), not_present, otherwise)
-        return Built(node, most.locations, most.logs)
+        return most.at(node)
 
     def address_switch(self, element: Element, filled: bool) -> Built:
         """§4.1."""
@@ -250,35 +238,24 @@ class Builder:
         if uri is None:
             return after
         node = Location(self._places.of(element), uri, q, clear, after.node)
-        return self._counted(element, Built(node, after.locations + 1, after.logs))
+        return self._counted(element, after._replace(node=node, locations=after.locations + 1))
 
     def lookup(self, element: Element, filled: bool) -> Built:
         """§5.2."""
-        self._source(element)
+        source = read_source(self._report, element, self._hosts)
         timeout = read_seconds(self._report, element, "timeout") or LOOKUP_TIMEOUT
         clear = read_yes_no(self._report, element, "clear", False)
         self.timeouts.append(timeout)
-        ways, locations, logs = self._ways(element, {"success": True, "notfound": filled, "failure": filled})
-        node = LookupNode(self._places.of(element), Lookup("registration", timeout), clear, ways)
-        return Built(node, locations, logs)
-
-    def _source(self, element: Element) -> None:
-        source = element.attributes.get("source", "registration").strip()
-        if source == "registration":
-            return
-        if ":" in source:
-            text = f"source={shown(source)}: this server looks up no locations by URI"
-            hint = 'source="registration" finds the phones you have registered'
-        else:
-            text, hint = f"source={shown(source)}: there is no such source", 'write source="registration"'
-        self._report.error("CPL-SOURCE", text, element, "source", hint=hint)
+        ways, most = self._ways(element, {"success": True, "notfound": filled, "failure": filled})
+        node = LookupNode(self._places.of(element), Lookup(source, timeout), clear, ways)
+        return most.at(node)
 
     def remove_location(self, element: Element, filled: bool) -> Built:
         """§5.3."""
         every = "location" not in element.attributes
         uri = read_uri(self._report, element, "location")
         after = self._follow(element, filled and not every)
-        return after._replace(node=RemoveLocation(self._places.of(element), uri, after.node))
+        return after.at(RemoveLocation(self._places.of(element), uri, after.node))
 
     def proxy(self, element: Element, filled: bool) -> Built:
         """§6.1."""
@@ -292,9 +269,9 @@ class Builder:
             self.timeouts.append(timeout)
         left = filled and (ordering == "first-only" or self._redirect_only)
         after = dict.fromkeys(NODES["proxy"].outputs, left)
-        ways, locations, logs = self._ways(element, {**after, "redirection": True, "default": left or not recurse})
+        ways, most = self._ways(element, {**after, "redirection": True, "default": left or not recurse})
         self._lint.proxy(element, filled, recurse, asked is not None, self._current == "")
-        return Built(Proxy(self._places.of(element), timeout, recurse, ordering, ways), locations, logs)
+        return most.at(Proxy(self._places.of(element), timeout, recurse, ordering, ways))
 
     def redirect(self, element: Element, filled: bool) -> Built:
         """§6.2."""
@@ -314,7 +291,16 @@ class Builder:
         after = self._follow(element, filled)
         effect = Log(element.attributes.get("name", ""), element.attributes.get("comment", ""))
         node = LogNode(self._places.of(element), effect, after.node)
-        return self._counted(element, Built(node, after.locations, after.logs + 1))
+        return self._counted(element, after._replace(node=node, logs=after.logs + 1))
+
+    def mail(self, element: Element, filled: bool) -> Built:
+        """§7.1."""
+        after = self._follow(element, filled)
+        mail = read_mail(self._report, element)
+        if mail is None:
+            return after
+        node = MailNode(self._places.of(element), mail, after.node)
+        return self._counted(element, after._replace(node=node, mails=after.mails + 1))
 
     def sub(self, element: Element, filled: bool) -> Built:
         """§8: a reference backward only, so every script ends."""
@@ -352,30 +338,8 @@ BUILDERS: Final[dict[str, Callable[[Builder, Element, bool], Built]]] = {
     "proxy": Builder.proxy,
     "redirect": Builder.redirect,
     "reject": Builder.reject,
+    "mail": Builder.mail,
     "log": Builder.log,
     "sub": Builder.sub,
 }
 """Who builds the node of which tag."""
-
-
-def way_to(output: Element, built: Built) -> Way:
-    """An output without condition, with words for the trace."""
-    label = output.tag if built.node is not None else f"{output.tag} leads nowhere: default behaviour"
-    return Way(built.node, label, output.step)
-
-
-MOST_TRIED: Final = 5
-"""Conditions that did not match which the trace names: the last ones."""
-
-
-def not_those(tried: list[str]) -> str:
-    """What was tried before an output, for the trace: made when the script is compiled, not in a call."""
-    if not tried:
-        return ""
-    more = "…, " if len(tried) > MOST_TRIED else ""
-    return f" (not {more}{', not '.join(tried[-MOST_TRIED:])})"
-
-
-def larger(one: Built, other: Built) -> Built:
-    """The most of both."""
-    return Built(None, max(one.locations, other.locations), max(one.logs, other.logs))

@@ -19,13 +19,16 @@ MAX_BYTES: Final = 65536
 """Largest script taken unless told otherwise (T41)."""
 
 
-def compile(source: bytes, *, operations: str = "all", max_bytes: int = MAX_BYTES) -> Program:
+def compile(
+    source: bytes, *, operations: str = "all", max_bytes: int = MAX_BYTES, hosts: frozenset[str] = frozenset()
+) -> Program:
     """The script, ready to run. Raises CplError with everything that is wrong.
 
     `operations` is what the administrator permits (§13): `all`, or names of
     location, lookup, remove-location, proxy, redirect, reject, mail and log
     (switches and subactions are always permitted). Raises ValueError when it
-    names anything else.
+    names anything else. `hosts` are those that lookups may fetch from (§5.2),
+    as `hosts_from_text` makes them; none: source="registration" only.
     """
     permitted = permitted_operations(operations)
     if len(source) > max_bytes:
@@ -38,12 +41,12 @@ def compile(source: bytes, *, operations: str = "all", max_bytes: int = MAX_BYTE
         raise CplError(
             [Finding(line, column, "", "CPL-ENCODING", error.text, CODES["CPL-ENCODING"], error.hint)]
         ) from None
-    return _compile(text_read, permitted, sha256(source).hexdigest())
+    return _compile(text_read, permitted, hosts, sha256(source).hexdigest())
 
 
-def _compile(text: Text, permitted: frozenset[str], digest: str) -> Program:
+def _compile(text: Text, permitted: frozenset[str], hosts: frozenset[str], digest: str) -> Program:
     report = Report(text)
-    builder = Builder(report, permitted)
+    builder = Builder(report, permitted, hosts)
     try:
         root = read(text, report)
         if root is not None:

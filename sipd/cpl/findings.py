@@ -44,6 +44,7 @@ CODES: Final[dict[str, str]] = {
     "CPL-URI": f"{_RFC}5.1",  # not a URI
     "CPL-SCHEME": f"{_RFC}5.1",  # a URI scheme no call can go to
     "CPL-SOURCE": f"{_RFC}5.2",  # a lookup source that is not offered here
+    "CPL-MAIL": f"{_RFC}7.1",  # a mailto URL of which no mail can be made
     "CPL-SUB-UNKNOWN": f"{_RFC}8",  # sub names a subaction that does not exist
     "CPL-SUB-LATER": f"{_RFC}8",  # sub names a subaction defined further down
     "CPL-SUB-ITSELF": f"{_RFC}8",  # sub names the subaction it stands in
@@ -51,6 +52,7 @@ CODES: Final[dict[str, str]] = {
     "CPL-FORBIDDEN": f"{_RFC}13",  # the administrator forbids this operation
     "CPL-LOCATIONS": LIMIT,  # too many locations on one way through the script
     "CPL-LOGS": LIMIT,  # too many log entries on one way through the script
+    "CPL-MAILS": LIMIT,  # too many mails on one way through the script
     # Warnings: legal, and surely not meant.
     "CPL-DOCTYPE": f"{_RFC}C",  # the DOCTYPE of an old draft: ignored
     "CPL-NAMESPACE-UNUSED": f"{_RFC}11",  # a namespace is declared and not used
@@ -62,6 +64,7 @@ CODES: Final[dict[str, str]] = {
     "CPL-UNUSED-SUBACTION": f"{_RFC}8",  # a subaction nothing refers to
     "CPL-CLAMPED": LIMIT,  # a number cut to the nearest this server allows
     "CPL-REDIRECT-ONLY": f"{_RFC}5.1",  # a location that can't be proxied to
+    "CPL-MAIL-FROM": f"{_RFC}7.1.1",  # a From in a mailto URL: the server sets its own
     "CPL-PASSWORD": f"{_RFC}4.1.1",  # subfield password is not recommended
 }
 """Every code with the rule it stands for; docs/reference lists them. A code never changes its meaning."""

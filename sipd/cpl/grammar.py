@@ -44,7 +44,7 @@ NODES: Final[dict[str, NodeShape]] = {
     ),
     "redirect": NodeShape("6.2", "signalling", ("permanent",)),
     "reject": NodeShape("6.3", "signalling", ("status", "reason"), ("status",)),
-    "mail": NodeShape("7.1", "other", ("url",), ("url",), followed=True, supported=False),
+    "mail": NodeShape("7.1", "other", ("url",), ("url",), followed=True),
     "log": NodeShape("7.2", "other", ("name", "comment"), followed=True),
     "sub": NodeShape("8", "sub", ("ref",), ("ref",)),
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 from sipd.cpl import words
 from sipd.cpl.words import MOST_KEPT, MOST_SHOWN
 from sipd.hop import Target
-from sipd.script import Log, Lookup, LookupResult, ProxyResult, ProxyTo, Redirect, Reject
+from sipd.script import Log, Lookup, LookupResult, Mail, ProxyResult, ProxyTo, Redirect, Reject
 from sipd.trace import Visit
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ MAX_LOCATIONS: Final = 20
 
 MAX_LOGS: Final = 20
 """Log entries on one way through a script (T47)."""
+
+
+MAX_MAILS: Final = 3
+"""Mails on one way through a script (T46)."""
 
 
 class Run:
@@ -326,6 +330,28 @@ class LogNode(Ask):
 
     def told(self, run: Run, result: Result) -> Next:
         """Go on: logging can't fail."""
+        del run, result
+        return self.following
+
+
+class MailNode(Ask):
+    """Send mail (§7.1)."""
+
+    __slots__ = ("effect", "following")
+
+    def __init__(self, place: str, effect: Mail, following: Next) -> None:
+        super().__init__(place)
+        self.effect = effect
+        self.following = following
+
+    def ask(self, run: Run) -> Effect | None:
+        """Send it."""
+        if run.trace is not None:
+            run.trace.append(Visit(self.place, words.mailed, self.effect))
+        return self.effect
+
+    def told(self, run: Run, result: Result) -> Next:
+        """Go on: whether mail arrives is not known in time."""
         del run, result
         return self.following
 

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from sipd.cpl.findings import Report
 
 _TOP_ORDER: Final = {"ancillary": 0, "subaction": 1, "outgoing": 2, "incoming": 2}
-_EXAMPLES: Final = {"required": "…", "url": "sip:alice@example.com", "source": "registration", "status": "busy"}
+_EXAMPLES: Final = {
+    "required": "…",
+    "url": "sip:alice@example.com",
+    "source": "registration",
+    "status": "busy",
+    "mail url": "mailto:alice@example.com",
+}
 
 
 class Places:
@@ -45,7 +51,7 @@ class Places:
             if name not in element.attributes:
                 near = next((given for given in element.attributes if meant(given, (name,))), None)
                 if near is None:
-                    example = f'add {name}="{_EXAMPLES.get(name, "…")}"'
+                    example = f'add {name}="{_EXAMPLES.get(f"{element.tag} {name}") or _EXAMPLES.get(name, "…")}"'
                     self._report.error(
                         "CPL-REQUIRED",
                         f"<{element.tag}> needs the attribute {name}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.cpl.findings import meant, shown
 from sipd.cpl.grammar import NODES
+from sipd.cpl.mailto import BadMailto, read_mailto
 from sipd.cpl.nodes import PROXYABLE
 from sipd.errors import SipError
 from sipd.message import parse_uri
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sipd.cpl.document import Element
     from sipd.cpl.findings import Report
     from sipd.message import Uri
+    from sipd.script import Mail
 
 MIN_TIMEOUT: Final = 1
 MAX_TIMEOUT: Final = 180
@@ -39,6 +41,8 @@ _SECONDS: Final = re.compile(r"0*([1-9][0-9]*)")
 _PRIORITY: Final = re.compile(r"(?:0*|0*1)(?:\.([0-9]*))?")
 _STATUS: Final = re.compile(r"[0-9]{3}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+_FROM: Final = re.compile(r"[?&]from=", re.IGNORECASE)
 
 YES_NO: Final = {"yes": True, "no": False}
 
@@ -230,3 +234,25 @@ def read_reason(report: Report, element: Element) -> str:
         )
         return ""
     return text
+
+
+def read_mail(report: Report, element: Element) -> Mail | None:
+    """What the URL of a mail node asks for (§7.1); None when it is absent or of no use."""
+    text = element.attributes.get("url")
+    if text is None:
+        return None
+    url = text.strip(_BLANKS)
+    try:
+        mail = read_mailto(url)
+    except BadMailto as error:
+        report.error("CPL-MAIL", f"url={shown(text)}: {error.text}", element, "url", hint=error.hint)
+        return None
+    if _FROM.search(url):
+        report.warning(
+            "CPL-MAIL-FROM",
+            "the From of the mail is left out: mails come from the server's own address",
+            element,
+            "url",
+            hint="reply-to=… says where answers shall go",
+        )
+    return mail

@@ -9,7 +9,7 @@ from sipd.cpl.findings import shown
 if TYPE_CHECKING:
     from sipd.hop import Target
     from sipd.message import Uri
-    from sipd.script import Log, Reject
+    from sipd.script import Log, Mail, Reject
 
 MOST_SHOWN: Final = 5
 """Locations the trace names of a set, each by so much of its URI that a trace stays small whatever the script is."""
@@ -70,6 +70,12 @@ def rung(seen: tuple[str, str, tuple[Target, ...], int]) -> tuple[str, str]:
 def logged(effect: Log) -> tuple[str, str]:
     """Of a log (§7.2)."""
     return f"log {shown(effect.name)}", shown(effect.comment)
+
+
+def mailed(effect: Mail) -> tuple[str, str]:
+    """Of a mail (§7.1): its people and its subject."""
+    people = ", ".join((*effect.to, *effect.cc))
+    return f"mail to {people}", "its default subject" if effect.subject is None else shown(effect.subject)
 
 
 def redirected(seen: tuple[bool, tuple[Target, ...], int]) -> tuple[str, str]:

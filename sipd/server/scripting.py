@@ -154,6 +154,8 @@ class CplRun:
         self._advance(result)
 
     def _lookup(self, effect: Lookup) -> LookupResult:
+        if effect.source != "registration":
+            return LookupResult("failure")
         targets = looked_up(self._search.inquiry, self._call.house.tables, self._decision.owner)
         return LookupResult("success", tuple(targets)) if targets else LookupResult("notfound")
 
