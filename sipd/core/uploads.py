@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd.core.dates import date_value, seconds_of
 from sipd.core.decision import Respond
 from sipd.core.multipart import split_multipart
-from sipd.cpl import CplError, compile
+from sipd.cpl import CplError, compile_on, terms_of
 from sipd.errors import BadSyntax, Forbidden, SipError
 from sipd.message import media_type, quote, split_list
 from sipd.message.grammar import find_param, parse_params
@@ -116,7 +116,8 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
         return DropScript(aor, "cpl") if tables.script(aor, "cpl") is not None else None
     if entity.content_type is None:
         raise SipError(status=415)
-    program = compile(entity.body, operations=settings.script_operations, max_bytes=settings.max_script)
+    owner = tables.user(aor)
+    program = compile_on(terms_of(settings, owner.gateway_class if owner else ""), entity.body)
     _check_unmodified(request, tables, aor)
     inquiry.trace.append(Step("upload", aor, f"store, {len(program.warnings)} warnings"))
     by = inquiry.identity.user or aor

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sipd.cpl.document import Element
     from sipd.cpl.findings import Report
     from sipd.cpl.nodes import Next, Way
+    from sipd.cpl.terms import Terms
     from sipd.script import Facts, Ordering
 
 Seen = TypeVar("Seen")
@@ -63,12 +64,11 @@ ORDERINGS: Final[dict[str, Ordering]] = {
 class Builder:
     """Builds one script. `filled` says whether the location set may hold anything at that place."""
 
-    def __init__(self, report: Report, permitted: frozenset[str], hosts: frozenset[str] = frozenset()) -> None:
+    def __init__(self, report: Report, terms: Terms) -> None:
         self.top: dict[str, Next] = {}
         self.timeouts: list[float] = []
         self._report = report
-        self._permitted = permitted
-        self._hosts = hosts
+        self._terms = terms
         self._places = Places(report)
         self._lint = Lint(report)
         self._subactions: dict[str, Built] = {}  # those built so far
@@ -135,7 +135,7 @@ class Builder:
                 hint="leave it out until it is",
             )
             return NOTHING
-        if element.tag in OPERATIONS and element.tag not in self._permitted:
+        if element.tag in OPERATIONS and element.tag not in (self._terms.operations or ()):
             self._report.error(
                 "CPL-FORBIDDEN", f"the administrator of this server does not permit {element.tag}", element
             )
@@ -207,7 +207,7 @@ class Builder:
         if not part:  # reported: nothing can be said about the outputs' values
             return self._switch(element, filled, field, subfields.subfield_of(field, "user"), lambda output: None)
         self._lint.subfield(element, part)
-        look = subfields.subfield_of(field, part)
+        look = subfields.subfield_of(field, part, self._terms.phone_users)
         condition_of = partial(switches.address_condition, self._report, subfield=part)
         return self._switch(element, filled, f"{field} {part}", look, condition_of)
 
@@ -242,7 +242,7 @@ class Builder:
 
     def lookup(self, element: Element, filled: bool) -> Built:
         """§5.2."""
-        source = read_source(self._report, element, self._hosts)
+        source = read_source(self._report, element, self._terms.hosts)
         timeout = read_seconds(self._report, element, "timeout") or LOOKUP_TIMEOUT
         clear = read_yes_no(self._report, element, "clear", False)
         self.timeouts.append(timeout)

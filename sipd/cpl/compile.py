@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sipd.cpl.build import Builder
 from sipd.cpl.document import BadEncoding, Text, decode
 from sipd.cpl.findings import CODES, CplError, Finding, Full, Report
-from sipd.cpl.grammar import OPERATIONS
 from sipd.cpl.program import Program
 from sipd.cpl.reader import Stop, read
+from sipd.cpl.terms import MAX_BYTES, Terms, operations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_BYTES: Final = 65536
-"""Largest script taken unless told otherwise (T41)."""
-
 
 def compile(
-    source: bytes, *, operations: str = "all", max_bytes: int = MAX_BYTES, hosts: frozenset[str] = frozenset()
+    source: bytes,
+    *,
+    operations: str = "all",
+    max_bytes: int = MAX_BYTES,
+    hosts: Iterable[str] = (),
+    phone_users: bool = False,
 ) -> Program:
     """The script, ready to run. Raises CplError with everything that is wrong.
 
@@ -29,24 +31,24 @@ def compile(
     (switches and subactions are always permitted). Raises ValueError when it
     names anything else. `hosts` are those that lookups may fetch from (§5.2),
     as `hosts_from_text` makes them; none: source="registration" only.
+    `phone_users`: a user part that looks like a telephone number is one, also
+    where user=phone is missing (§4.1.1).
     """
-    permitted = permitted_operations(operations)
-    if len(source) > max_bytes:
-        text = f"the script is larger than {max_bytes} bytes"
-        raise CplError([Finding(1, 1, "", "CPL-SIZE", text, CODES["CPL-SIZE"])])
+    return compile_on(Terms(operations_of(operations), max_bytes, frozenset(hosts), phone_users), source)
+
+
+def compile_on(terms: Terms, source: bytes) -> Program:
+    """The script, ready to run on these terms. Raises CplError with everything that is wrong."""
+    if terms.operations is None:
+        raise _only("CPL-KIND", "the administrator of this server permits you no CPL scripts", "ask him for them")
+    if len(source) > terms.max_bytes:
+        raise _only("CPL-SIZE", f"the script is larger than {terms.max_bytes} bytes", "subactions say things once")
     try:
-        text_read = decode(source)
+        text = decode(source)
     except BadEncoding as error:
-        line, column = Text(source).place(error.offset)
-        raise CplError(
-            [Finding(line, column, "", "CPL-ENCODING", error.text, CODES["CPL-ENCODING"], error.hint)]
-        ) from None
-    return _compile(text_read, permitted, hosts, sha256(source).hexdigest())
-
-
-def _compile(text: Text, permitted: frozenset[str], hosts: frozenset[str], digest: str) -> Program:
+        raise _only("CPL-ENCODING", error.text, error.hint, Text(source).place(error.offset)) from None
     report = Report(text)
-    builder = Builder(report, permitted, hosts)
+    builder = Builder(report, terms)
     try:
         root = read(text, report)
         if root is not None:
@@ -63,20 +65,10 @@ def _compile(text: Text, permitted: frozenset[str], hosts: frozenset[str], diges
         has_outgoing="outgoing" in builder.top,
         warnings=report.warnings(),
         timeouts=tuple(builder.timeouts),
-        digest=digest,
+        digest=sha256(source).hexdigest(),
     )
 
 
-def permitted_operations(names: str) -> frozenset[str]:
-    """The operations of `all`, or of names with blanks or commas between. Raises ValueError for an unknown name."""
-    words = frozenset(names.replace(",", " ").split())
-    if words == {"all"}:
-        return OPERATIONS
-    _no_strangers(words - OPERATIONS)
-    return words
-
-
-def _no_strangers(words: Iterable[str]) -> None:
-    strangers = ", ".join(sorted(words))
-    if strangers:
-        raise ValueError(f"no CPL operations: {strangers}; there are {', '.join(sorted(OPERATIONS))}")
+def _only(code: str, text: str, hint: str, place: tuple[int, int] = (1, 1)) -> CplError:
+    """A refusal before anything was read."""
+    return CplError([Finding(*place, "", code, text, CODES[code], hint)])

@@ -49,6 +49,7 @@ CODES: Final[dict[str, str]] = {
     "CPL-SUB-LATER": f"{_RFC}8",  # sub names a subaction defined further down
     "CPL-SUB-ITSELF": f"{_RFC}8",  # sub names the subaction it stands in
     "CPL-UNSUPPORTED": f"{_RFC}11",  # part of CPL, not of this version
+    "CPL-KIND": f"{_RFC}13",  # the administrator permits this user no scripts
     "CPL-FORBIDDEN": f"{_RFC}13",  # the administrator forbids this operation
     "CPL-LOCATIONS": LIMIT,  # too many locations on one way through the script
     "CPL-LOGS": LIMIT,  # too many log entries on one way through the script
@@ -101,7 +102,7 @@ class CplError(ScriptError):
         self.warnings = tuple(warnings)
         """What was warned about besides."""
         first = self.findings[0]
-        status = 413 if first.code == "CPL-SIZE" else 400
+        status = {"CPL-SIZE": 413, "CPL-KIND": 403}.get(first.code, 400)
         super().__init__(f"CPL script refused at line {first.line} column {first.column}", status=status)
 
     def report(self) -> str:

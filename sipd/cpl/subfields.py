@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sipd.cpl.matching import digits_of, fold, host_name, language_ranges, plain_user
@@ -24,6 +25,8 @@ def _destination(facts: Facts) -> Uri:
 def _original_destination(facts: Facts) -> Uri:
     return facts.original_destination.uri
 
+
+_NUMBER: Final = re.compile(r"\+?[0-9]+")
 
 FIELDS: Final[dict[str, Callable[[Facts], Uri]]] = {
     "origin": _origin,
@@ -52,6 +55,15 @@ def _tel(uri: Uri) -> str | None:
     if uri.scheme != "tel" and (uri.param("user") or "").lower() != "phone":
         return None
     return digits_of(uri.user.partition(";")[0]) or None
+
+
+def _tel_by_looks(uri: Uri) -> str | None:
+    """As `_tel`, and what looks like a number is one (§4.1.1 leaves that to the server)."""
+    number = _tel(uri)
+    if number is not None or uri.user is None:
+        return number
+    digits = digits_of(uri.user.partition(";")[0])
+    return digits if _NUMBER.fullmatch(digits) is not None else None
 
 
 def _password(uri: Uri) -> str | None:
@@ -101,11 +113,17 @@ DISPLAYS: Final[dict[str, Callable[[Facts], str | None]]] = {
 }
 
 
-def subfield_of(field: str, subfield: str) -> Callable[[Facts], str | None]:
-    """How to look at that part of that address; both are known names."""
+def subfield_of(field: str, subfield: str, phone_users: bool = False) -> Callable[[Facts], str | None]:
+    """How to look at that part of that address; both are known names.
+
+    With `phone_users` a user part of digits is a telephone number even
+    without user=phone.
+    """
     if subfield == "display":
         return DISPLAYS[field]
     address, part = FIELDS[field], SUBFIELDS[subfield]
+    if phone_users and subfield == "tel":
+        part = _tel_by_looks
     return lambda facts: part(address(facts))
 
 

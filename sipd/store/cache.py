@@ -118,7 +118,10 @@ class Cache:
     def program(self, aor: str) -> Program | None:
         """The user's CPL script ready to run; None when he has none that is enabled and sound."""
         script = self._image.scripts.get((aor, "cpl"))
-        return None if script is None else self._programs.of(script, self.settings)
+        if script is None:
+            return None
+        owner = self._image.users.get(aor)
+        return self._programs.of(script, self.settings, owner.gateway_class if owner is not None else "")
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         """Whether `aor` named `delegate` as one who may register for him."""

@@ -82,6 +82,8 @@ def _read(key: str, value: str) -> object:
         return _number(key, value, hint)
     if any(ord(letter) < 32 for letter in value):
         raise SetupError(f"{key} can't hold control characters")
+    if key in ("script_operations", "script_hosts"):
+        _check_scripts(key, value)
     if key in WORDS_OF:
         known = WORDS_OF[key]
         for word in value.split():
@@ -92,6 +94,17 @@ def _read(key: str, value: str) -> object:
     if key == "enum" and value and not DOMAIN.fullmatch(value):
         raise SetupError(f"enum can't be {value!r}", "It is a domain as e164.arpa, or empty")
     return value
+
+
+def _check_scripts(key: str, value: str) -> None:
+    from sipd.cpl.sources import hosts_from_text  # here, as the room takes a while to load
+    from sipd.cpl.terms import operations_of
+
+    try:
+        operations_of(value) if key == "script_operations" else hosts_from_text(value)
+    except ValueError as error:
+        hint = "It is all, none or operations, and CLASS:operations for users of a class"
+        raise SetupError(f"{key} can't be {value!r}: {error}", hint if key == "script_operations" else "") from error
 
 
 def _is_loose_route(text: str) -> bool:

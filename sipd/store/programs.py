@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sipd.errors import ScriptError
 
 if TYPE_CHECKING:
-    from sipd.cpl import Program
+    from sipd.cpl import Program, Terms
     from sipd.log import EventLog
     from sipd.rows import Script, Settings
 
 
+class _Compiled(NamedTuple):
+    """What a script was compiled to, and of what."""
+
+    script: Script
+    settings: Settings
+    user_class: str
+    terms: Terms | None  # None: the settings can't be read
+    program: Program | None  # None: it is broken
+
+
 class Programs:
-    """Remembers what each script was compiled to; None: it is broken."""
+    """Remembers what each script was compiled to."""
 
     __slots__ = ("_compiled", "_log")
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._compiled: dict[str, tuple[Script, str, Program | None]] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
-    def of(self, script: Script, settings: Settings) -> Program | None:
-        """The script's Program under these settings; None when it is switched off or broken."""
+    def of(self, script: Script, settings: Settings, user_class: str = "") -> Program | None:
+        """The Program of a user of that class under these settings; None when it is switched off or broken."""
         if not script.enabled:
             return None
         known = self._compiled.get(script.aor)
-        if known is not None and known[0] is script and known[1] == settings.script_operations:
-            return known[2]
-        if known is not None and known[0] == script and known[1] == settings.script_operations:
-            program = known[2]  # loaded again, unchanged
+        if (
+            known is not None
+            and known.script is script
+            and known.settings is settings
+            and known.user_class == user_class
+        ):
+            return known.program
+        terms = self._terms(script, settings, user_class)
+        if known is not None and known.script == script and known.terms == terms:
+            program = known.program  # loaded again, unchanged
         else:
-            program = self._compile(script, settings)
-        self._compiled[script.aor] = (script, settings.script_operations, program)
+            program = None if terms is None else self._compile(script, terms)
+        self._compiled[script.aor] = _Compiled(script, settings, user_class, terms, program)
         return program
 
     def forget(self, aor: str) -> None:
         """The user is gone."""
         self._compiled.pop(aor, None)
 
-    def _compile(self, script: Script, settings: Settings) -> Program | None:
-        from sipd.cpl import compile  # here, as it loads lxml: tools that only list rows start without it
+    def _terms(self, script: Script, settings: Settings, user_class: str) -> Terms | None:
+        from sipd.cpl import terms_of  # here, as the room takes a while to load
+
+        try:
+            return terms_of(settings, user_class)
+        except ValueError as error:  # a setting written past the tools: calls go as if he had no script
+            self._log.event("script_broken", aor=script.aor, version=script.version, text=error)
+            return None
+
+    def _compile(self, script: Script, terms: Terms) -> Program | None:
+        from sipd.cpl import compile_on
 
         try:
             # Its size was checked when it was stored; a limit lowered since then breaks nobody's calls.
-            size = max(settings.max_script, len(script.text))
-            return compile(script.text, operations=settings.script_operations, max_bytes=size)
-        except (ScriptError, ValueError) as error:  # ValueError: of the setting. Calls go as if he had no script
+            return compile_on(terms._replace(max_bytes=max(terms.max_bytes, len(script.text))), script.text)
+        except ScriptError as error:
             self._log.event("script_broken", aor=script.aor, version=script.version, text=error)
             return None

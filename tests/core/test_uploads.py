@@ -11,7 +11,7 @@ from sipd.errors import BadSyntax
 from sipd.hop import Hop
 from sipd.message import response_to
 from sipd.rows import DropScript, PutBinding, PutScript, Script
-from tests.core.tables import ALICE, BOB, WALL, House, credentials, register, request
+from tests.core.tables import ALICE, BOB, WALL, House, credentials, register, request, user
 
 SCRIPT = b'<cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming><reject status="busy"/></incoming></cpl>'
 BROKEN = b'<cpl xmlns="urn:ietf:params:xml:ns:cpl">\n<incoming><rejekt status="busy"/></incoming></cpl>'
@@ -154,6 +154,16 @@ def test_operations_can_be_forbidden(operations):
     made.tables.set(script_operations=operations)
     decision = upload(made, TYPE, STORE, body=SCRIPT)
     assert isinstance(decision, Commit) == (operations == "reject")
+
+
+@pytest.mark.parametrize(("user_class", "status"), [("", 200), ("staff", 200), ("guest", 400), ("kiosk", 403)])
+def test_operations_are_permitted_by_the_class_of_the_user(user_class, status):
+    made = house()
+    made.tables.set(script_operations="all guest:location,proxy kiosk:none")
+    made.tables.users[ALICE] = user(ALICE, gateway_class=user_class)
+    decision = upload(made, TYPE, STORE, CONTACT, body=SCRIPT)
+    assert isinstance(decision, Commit) == (status == 200)
+    assert (decision.response if isinstance(decision, Commit) else decision).status == status
 
 
 # -- who may ------------------------------------------------------------------------

@@ -120,10 +120,29 @@ async def test_a_broken_script_is_none_and_logged_once(cache):
 
 async def test_operations_that_are_no_longer_permitted_stop_a_script(cache):
     await commit(cache, PutScript(script(text=CPL)))
-    assert cache.program(ALICE) is not None
+    before = cache.program(ALICE)
+    assert before is not None
+    await commit(cache, PutSettings(Settings(traces=7)))
+    assert cache.program(ALICE) is before, "settings that are not about scripts made it compile again"
     await commit(cache, PutSettings(Settings(script_operations="proxy")))
     assert cache.settings.script_operations == "proxy"
     assert cache.program(ALICE) is None
+
+
+async def test_what_is_permitted_goes_by_the_class_of_the_user(cache):
+    await commit(cache, PutScript(script(text=CPL)), PutSettings(Settings(script_operations="all guest:proxy")))
+    assert cache.program(ALICE) is not None
+    await commit(cache, PutUser(user(gateway_class="guest")))
+    assert cache.program(ALICE) is None
+    await commit(cache, PutUser(user()))
+    assert cache.program(ALICE) is not None
+
+
+async def test_a_setting_of_scripts_that_cannot_be_read_stops_them_all(cache):
+    await commit(cache, PutScript(script(text=CPL)), PutSettings(Settings(script_hosts="http://x")))
+    assert cache.program(ALICE) is None
+    assert cache.program(ALICE) is None
+    assert [line.split()[1] for line in LINES] == ["event=script_broken"]
 
 
 async def test_watchers_hear_every_change_when_it_shows(cache):

@@ -331,7 +331,8 @@ class TestAddsipuser:
 
 
 @pytest.mark.parametrize("setting", [
-    "listen=foo", "digest_algorithms=ROT13", "debug=nets", "script_operations=fly", "timer_c=10", "record_route=maybe",
+    "listen=foo", "digest_algorithms=ROT13", "debug=nets", "script_operations=fly", "script_operations=all guest:fly",
+    "script_hosts=http://x", "timer_c=10", "record_route=maybe",
 ])  # fmt: skip
 def test_a_setting_that_no_server_could_use_is_refused(shell, setting):
     said = shell("server", "set", setting, status=1)

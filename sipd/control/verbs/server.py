@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.names import carry_out
-from sipd.cpl.compile import permitted_operations
 from sipd.errors import SetupError
 from sipd.net import parse_listen
 from sipd.rows import PutSettings, Settings
@@ -32,9 +31,6 @@ async def change(store: Store, arguments: Arguments) -> Plain:
         values = settings_from_texts(texts)
         for text in str(values.get("listen", "")).split():
             parse_listen(text)
-        permitted_operations(str(values.get("script_operations", "all")))
-    except ValueError as error:
-        raise Refusal(f"script_operations can't be that: {error}") from error
     except SetupError as error:
         raise Refusal(error.text, error.hint) from error
     old = _settings(snapshot, arguments) if snapshot.settings else Settings(arguments.optional("server") or "default")
