@@ -87,9 +87,7 @@ class Settings(NamedTuple):
     timer_c: float = 185.0  # seconds an INVITE branch may ring (§16.6 step 11: over 3 minutes)
     max_transactions: int = 20000
     traces: int = 1000  # calls kept for explain
-    script_operations: str = (
-        "all"  # CPL operations allowed: all, none or names; `class:` before those of one class (§13)
-    )
+    script_operations: str = "all"  # CPL operations allowed: all, none or names; CLASS:names for a class (RFC 3880 §13)
     recurse: bool = False  # follow the contacts of a 3xx instead of passing it on (§16.7 step 4)
     max_breadth: int = 60  # branches of a request at once (RFC 5393 §5.3.3)
     honour_maddr: bool = False  # send responses to the maddr of a Via (§18.2.2)
