@@ -63,6 +63,19 @@ class Script(NamedTuple):
     enabled: bool = True
 
 
+class ScriptVersion(NamedTuple):
+    """What was done to a user's script at one time. Its number never comes again, also after a removal."""
+
+    aor: str
+    kind: ScriptKind
+    version: int
+    text: bytes  # as it was from then on; empty where it was removed
+    media_type: str
+    modified: float  # when it was done
+    modified_by: str  # an address-of-record, or who called sipdctl
+    what: str  # `stored`, `removed`, `enabled`, `disabled`, `rolled back to 3`
+
+
 class Settings(NamedTuple):
     """One row of the server configuration; the row is chosen by `-S`."""
 
@@ -136,16 +149,32 @@ class DropBinding(NamedTuple):
 
 
 class PutScript(NamedTuple):
-    """Store this script in place of the user's other one of its kind; the store counts the version."""
+    """Store this script in place of the user's other one of its kind; the store counts the version.
+
+    One that was switched off stays so, whatever `script` says: EnableScript switches it on.
+    """
 
     script: Script
+    what: str = "stored"  # as ScriptVersion says it
 
 
 class DropScript(NamedTuple):
-    """Remove a script; a no-op when there is none."""
+    """Remove a script; a no-op when there is none. Its earlier versions stay."""
 
     aor: str
     kind: ScriptKind
+    modified: float = 0.0
+    modified_by: str = ""
+
+
+class EnableScript(NamedTuple):
+    """Switch a script on or off, and leave it as it is else; a no-op when it is so already, or not there."""
+
+    aor: str
+    kind: ScriptKind
+    enabled: bool
+    modified: float = 0.0
+    modified_by: str = ""
 
 
 class PutUser(NamedTuple):
@@ -227,6 +256,7 @@ Change = (
     | DropBinding
     | PutScript
     | DropScript
+    | EnableScript
     | PutUser
     | DropUser
     | PutDomain

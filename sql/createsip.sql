@@ -137,7 +137,7 @@ CREATE TABLE script_versions (
     media_type  VARCHAR(255) NOT NULL,
     modified    DOUBLE       NOT NULL,
     modified_by VARCHAR(255) NOT NULL,
-    what        VARCHAR(16)  NOT NULL,            -- what was done: stored, removed, ...
+    what        VARCHAR(32)  NOT NULL,            -- what was done: stored, removed, ...
     PRIMARY KEY (aor, kind, version),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;

@@ -18,7 +18,7 @@ CREATE TABLE script_versions (
     media_type  VARCHAR(255) NOT NULL,
     modified    DOUBLE       NOT NULL,
     modified_by VARCHAR(255) NOT NULL,
-    what        VARCHAR(16)  NOT NULL,
+    what        VARCHAR(32)  NOT NULL,
     PRIMARY KEY (aor, kind, version),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
 );

@@ -113,7 +113,8 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
         if entity.body:
             raise BadSyntax("action=remove goes with an empty body")
         _check_unmodified(request, tables, aor)
-        return DropScript(aor, "cpl") if tables.script(aor, "cpl") is not None else None
+        there = tables.script(aor, "cpl") is not None
+        return DropScript(aor, "cpl", inquiry.wall, inquiry.identity.user or aor) if there else None
     if entity.content_type is None:
         raise SipError(status=415)
     owner = tables.user(aor)

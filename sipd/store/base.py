@@ -11,11 +11,31 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import AddScriptLog, Binding, Change, Peer, PutDelegate, PutDomain, Script, Settings, User
+    from sipd.rows import (
+        AddScriptLog,
+        Binding,
+        Change,
+        Peer,
+        PutDelegate,
+        PutDomain,
+        Script,
+        ScriptKind,
+        ScriptVersion,
+        Settings,
+        User,
+    )
 
 
 class Refused(Exception):
     """A group of changes that can't be carried out as things are, such as a binding of a user who is gone."""
+
+
+class Removed(NamedTuple):
+    """A script that is gone; the next one of its user counts on from its last version."""
+
+    aor: str
+    kind: ScriptKind
+    version: int
 
 
 class Snapshot(NamedTuple):
@@ -29,6 +49,7 @@ class Snapshot(NamedTuple):
     peers: Sequence[Peer]
     settings: Sequence[Settings]
     secret_key: bytes
+    removed: Sequence[Removed] = ()
 
 
 class Store(Protocol):
@@ -82,6 +103,9 @@ class Store(Protocol):
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines that this user's scripts logged, oldest first (RFC 3880 §7.2)."""
+
+    async def script_versions(self, aor: str, kind: ScriptKind = "cpl") -> list[ScriptVersion]:
+        """What has been done to this user's script, oldest first: the last one, and those before that are kept."""
 
     async def check(self) -> list[str]:
         """What is damaged, as the database itself says it; empty: nothing was found."""

@@ -22,6 +22,7 @@ from sipd.rows import (
     DropPeer,
     DropScript,
     DropUser,
+    EnableScript,
     PutBinding,
     PutPeer,
     PutScript,
@@ -276,7 +277,7 @@ class Cache:
                     self.settings = self._overridden(change.settings)
             case PutScript():
                 self._programs.forget(change.script.aor)
-            case DropScript() | DropUser():
+            case DropScript() | EnableScript() | DropUser():
                 self._programs.forget(change.aor)
             case PutPeer() | DropPeer():
                 self._take_peers()

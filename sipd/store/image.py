@@ -7,7 +7,7 @@ in memory as on disk; `tests/store/` holds them to it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from sipd.hop import Way
 from sipd.rows import (
@@ -18,6 +18,7 @@ from sipd.rows import (
     DropPeer,
     DropScript,
     DropUser,
+    EnableScript,
     PutBinding,
     PutDelegate,
     PutDomain,
@@ -26,15 +27,18 @@ from sipd.rows import (
     PutScript,
     PutSettings,
     PutUser,
+    ScriptKind,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sipd.rows import Binding, Change, Peer, Script, ScriptKind, Settings, User
+    from sipd.rows import Binding, Change, Peer, Script, Settings, User
     from sipd.store.base import Snapshot
 
 _GRUU: Final = re.compile(r"(?:[0-9a-f]{12})?", re.ASCII)
+
+KINDS: Final = get_args(ScriptKind)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,12 +47,13 @@ V = TypeVar("V")
 class Image:
     """All rows, keyed as they are asked for; addresses-of-record and domains are canonical."""
 
-    __slots__ = ("bindings", "delegates", "domains", "peers", "scripts", "settings", "users")
+    __slots__ = ("bindings", "delegates", "domains", "peers", "removed", "scripts", "settings", "users")
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
         self.bindings: dict[str, tuple[Binding, ...]] = {}
         self.scripts: dict[tuple[str, ScriptKind], Script] = {}
+        self.removed: dict[tuple[str, ScriptKind], int] = {}  # the last version of a script that is gone
         self.domains: dict[str, str] = {}
         self.delegates: set[tuple[str, str]] = set()  # (aor, who may register for it)
         self.peers: dict[str, Peer] = {}
@@ -59,6 +64,7 @@ class Image:
         """The image of what was loaded, still without users and bindings: `fill` puts them in."""
         image = cls()
         image.scripts = {(script.aor, script.kind): script for script in snapshot.scripts}
+        image.removed = {(row.aor, row.kind): row.version for row in snapshot.removed}
         image.domains = {domain.name: domain.canonical for domain in snapshot.domains}
         image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
         image.peers = {peer.name: peer for peer in snapshot.peers}
@@ -111,15 +117,29 @@ class Image:
             self.bindings.pop(change.aor, None)
 
     def put_script(self, change: PutScript) -> None:
-        """Store a script; its version is one more than that of the script it replaces."""
+        """Store a script; its version is one more than the last there was."""
         script = change.script
         key = (script.aor, script.kind)
         old = self.scripts.get(key)
-        self.scripts[key] = script._replace(version=1 if old is None else old.version + 1)
+        if old is None:
+            script = script._replace(version=self.removed.pop(key, 0) + 1)
+        else:
+            script = script._replace(version=old.version + 1, enabled=old.enabled)
+        self.scripts[key] = script
 
     def drop_script(self, change: DropScript) -> None:
         """Remove a script."""
-        self.scripts.pop((change.aor, change.kind), None)
+        key = (change.aor, change.kind)
+        old = self.scripts.pop(key, None)
+        if old is not None:
+            self.removed[key] = old.version + 1
+
+    def enable_script(self, change: EnableScript) -> None:
+        """Switch a script on or off."""
+        key = (change.aor, change.kind)
+        old = self.scripts.get(key)
+        if old is not None and old.enabled != change.enabled:
+            self.scripts[key] = old._replace(version=old.version + 1, enabled=change.enabled)
 
     def put_user(self, change: PutUser) -> None:
         """Add or replace a user; what he owns stays."""
@@ -130,8 +150,9 @@ class Image:
         aor = change.aor
         self.users.pop(aor, None)
         self.bindings.pop(aor, None)
-        self.scripts.pop((aor, "cpl"), None)
-        self.scripts.pop((aor, "cgi"), None)
+        for kind in KINDS:
+            self.scripts.pop((aor, kind), None)
+            self.removed.pop((aor, kind), None)
         self.delegates = {row for row in self.delegates if aor not in row}
 
     def put_domain(self, change: PutDomain) -> None:
@@ -238,6 +259,7 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     DropBinding: Image.drop_binding,
     PutScript: Image.put_script,
     DropScript: Image.drop_script,
+    EnableScript: Image.enable_script,
     PutUser: Image.put_user,
     DropUser: Image.drop_user,
     PutDomain: Image.put_domain,

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
-from sipd.rows import AddScriptLog, DropUser, PutDelegate, PutDomain
-from sipd.store.base import Refused, Snapshot
+from sipd.rows import (
+    AddScriptLog,
+    DropScript,
+    DropUser,
+    EnableScript,
+    PutDelegate,
+    PutDomain,
+    PutScript,
+    ScriptVersion,
+)
+from sipd.store.base import Refused, Removed, Snapshot
 from sipd.store.image import Image, missing_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import Change
+    from sipd.rows import Change, ScriptKind
 
 LOG_LINES: Final = 10_000
 """Script log lines kept, of all users."""
@@ -29,6 +38,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._image = Image()
         self._log: list[AddScriptLog] = []
+        self._versions: dict[tuple[str, ScriptKind], list[ScriptVersion]] = {}
         self._secret_key = b""
 
     async def exists(self) -> bool:
@@ -71,6 +81,7 @@ class MemoryStore:
             peers=list(image.peers.values()),
             settings=list(image.settings.values()),
             secret_key=self._secret_key,
+            removed=[Removed(*key, version) for key, version in image.removed.items()],
         )
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -87,12 +98,37 @@ class MemoryStore:
         if missing is not None:
             return Refused(f"no such user: {missing}")
         for change in group:
+            if isinstance(change, PutScript | DropScript | EnableScript):
+                self._change_script(change)
+                continue
             self._image.apply(change)
             if isinstance(change, AddScriptLog):
                 self._log = [*self._log[-LOG_LINES:], change]
             elif isinstance(change, DropUser):
                 self._log = [line for line in self._log if line.aor != change.aor]
+                self._versions = {key: rows for key, rows in self._versions.items() if key[0] != change.aor}
         return None
+
+    def _change_script(self, change: PutScript | DropScript | EnableScript) -> None:
+        """Carry it out, and keep what was done when something was."""
+        image = self._image
+        row = change.script if isinstance(change, PutScript) else change
+        key = (row.aor, row.kind)
+        before = image.scripts.get(key)
+        image.apply(change)
+        now = image.scripts.get(key)
+        if now is before:
+            return
+        if isinstance(change, PutScript):
+            what = change.what
+        else:
+            what = "removed" if now is None else "enabled" if now.enabled else "disabled"
+        text, media_type = (b"", before.media_type if before else "") if now is None else (now.text, now.media_type)
+        version = image.removed[key] if now is None else now.version
+        rows = self._versions.setdefault(key, [])
+        rows.append(ScriptVersion(*key, version, text, media_type, row.modified, row.modified_by, what))
+        earlier = max((settings.script_versions for settings in image.settings.values()), default=0)
+        del rows[: max(0, len(rows) - 1 - earlier)]
 
     async def changed_outside(self) -> bool:
         """Never: nobody else sees this memory."""
@@ -103,6 +139,11 @@ class MemoryStore:
         """The last lines of this user's scripts."""
         await trio.lowlevel.checkpoint()
         return [line for line in self._log if line.aor == aor][-limit:]
+
+    async def script_versions(self, aor: str, kind: ScriptKind = "cpl") -> list[ScriptVersion]:
+        """What has been done to this user's script, oldest first."""
+        await trio.lowlevel.checkpoint()
+        return list(self._versions.get((aor, kind), ()))
 
     async def check(self) -> list[str]:
         """Nothing is ever damaged."""

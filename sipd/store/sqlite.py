@@ -23,7 +23,7 @@ import trio
 from sipd.errors import SetupError, StoreAway
 from sipd.rows import AddScriptLog, PutDelegate, PutDomain
 from sipd.store import statements as sql
-from sipd.store.base import Refused, Snapshot
+from sipd.store.base import Refused, Removed, Snapshot
 from sipd.store.lockfile import LockFile
 from sipd.store.sqlite_file import connect, create_file, create_tables, open_ours, trouble, use_log
 from sipd.store.worker import Worker
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import Binding, Change
+    from sipd.rows import Binding, Change, ScriptKind, ScriptVersion
     from sipd.store.statements import Value
 
 SWITCH: Final = 0.0005
@@ -147,15 +147,18 @@ class SqliteStore:
             [(key,)] = reader.execute(sql.GET_META, ("secret_key",)).fetchall()  # fixes the moment
             if begun is not None:
                 begun()
+            scripts = [sql.script_of(row) for row in await _read(reader, sql.ALL_SCRIPTS)]
+            there = {(script.aor, script.kind) for script in scripts}
             return Snapshot(
                 users=[sql.user_of(row) for row in await _read(reader, sql.ALL_USERS)],
                 bindings=await _bindings(reader),
-                scripts=[sql.script_of(row) for row in await _read(reader, sql.ALL_SCRIPTS)],
+                scripts=scripts,
                 domains=[PutDomain(*row) for row in await _read(reader, sql.ALL_DOMAINS)],
                 delegates=[PutDelegate(*row) for row in await _read(reader, sql.ALL_DELEGATES)],
                 peers=[sql.peer_of(row) for row in await _read(reader, sql.ALL_PEERS)],
                 settings=[sql.settings_of(row) for row in await _read(reader, sql.ALL_SETTINGS)],
                 secret_key=bytes.fromhex(key),
+                removed=[Removed(*row) for row in await _read(reader, sql.LAST_VERSIONS) if row[:2] not in there],
             )
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
@@ -167,6 +170,12 @@ class SqliteStore:
         async with self._turn:
             rows = await self._worker.run(lambda: self._rows(sql.SCRIPT_LOG, (aor, limit)))
         return [AddScriptLog(*sql.as_text(row)) for row in reversed(rows)]
+
+    async def script_versions(self, aor: str, kind: ScriptKind = "cpl") -> list[ScriptVersion]:
+        """What has been done to this user's script, oldest first."""
+        async with self._turn:
+            rows = await self._worker.run(lambda: self._rows(sql.SCRIPT_VERSIONS, (aor, kind)))
+        return [sql.script_version_of(row) for row in rows]
 
     async def check(self) -> list[str]:
         """What `PRAGMA quick_check` finds (T57)."""
@@ -198,7 +207,8 @@ class SqliteStore:
 
     def _carry_out(self, group: Sequence[Change]) -> Exception | None:
         connection = self._connection
-        alone = len(group) == 1  # one change is one effective statement, whole or not at all by itself
+        # one change is mostly one effective statement, whole or not at all by itself
+        alone = len(group) == 1 and type(group[0]) not in sql.SEVERAL
         if not alone:
             connection.execute("SAVEPOINT whole")
         try:

@@ -1,10 +1,11 @@
 """How each Change is written to SQL, and how rows are read back.
 
 Only whole statements with bound parameters, in the subset that SQLite and
-MariaDB share (REPLACE, no ON CONFLICT). A change is one effective statement:
-a group of one needs no savepoint. REPLACE deletes before it inserts, which
-would take a user's bindings along (ON DELETE CASCADE): what others refer to
-is updated, and inserted only when there was nothing to update.
+MariaDB share (REPLACE, no ON CONFLICT). A change is one effective statement,
+save those in SEVERAL: a group of one other needs no savepoint. REPLACE deletes
+before it inserts, which would take a user's bindings along (ON DELETE CASCADE):
+what others refer to is updated, and inserted only when there was nothing to
+update.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sipd.rows import (
     DropPeer,
     DropScript,
     DropUser,
+    EnableScript,
     Peer,
     PutBinding,
     PutDelegate,
@@ -31,6 +33,7 @@ from sipd.rows import (
     PutSettings,
     PutUser,
     Script,
+    ScriptVersion,
     Settings,
     User,
 )
@@ -62,12 +65,28 @@ PUT_BINDING: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ? AND flow_key = ?"
 CHANGE_SCRIPT: Final = """
-    UPDATE scripts SET script = ?, media_type = ?, modified = ?, modified_by = ?, enabled = ?, version = version + 1
+    UPDATE scripts SET script = ?, media_type = ?, modified = ?, modified_by = ?, version = version + 1
     WHERE aor = ? AND kind = ?"""
 ADD_SCRIPT: Final = """
-    INSERT INTO scripts (script, media_type, modified, modified_by, enabled, aor, kind, version)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 1)"""
+    INSERT INTO scripts (script, media_type, modified, modified_by, aor, kind, enabled, version)
+    SELECT ?, ?, ?, ?, ?, ?, ?, COALESCE(MAX(version), 0) + 1 FROM script_versions WHERE aor = ? AND kind = ?"""
 DROP_SCRIPT: Final = "DELETE FROM scripts WHERE aor = ? AND kind = ?"
+ENABLE_SCRIPT: Final = (
+    "UPDATE scripts SET enabled = ?, version = version + 1 WHERE aor = ? AND kind = ? AND enabled <> ?"
+)
+SCRIPT_WAS_STORED: Final = """
+    REPLACE INTO script_versions (aor, kind, version, script, media_type, modified, modified_by, what)
+    SELECT aor, kind, version, script, media_type, modified, modified_by, ? FROM scripts WHERE aor = ? AND kind = ?"""
+SCRIPT_WAS_SWITCHED: Final = """
+    REPLACE INTO script_versions (aor, kind, version, script, media_type, modified, modified_by, what)
+    SELECT aor, kind, version, script, media_type, ?, ?, ? FROM scripts WHERE aor = ? AND kind = ?"""
+SCRIPT_WAS_REMOVED: Final = """
+    REPLACE INTO script_versions (aor, kind, version, script, media_type, modified, modified_by, what)
+    SELECT aor, kind, version + 1, ?, media_type, ?, ?, 'removed' FROM scripts WHERE aor = ? AND kind = ?"""
+SWEEP_SCRIPT_VERSIONS: Final = """
+    DELETE FROM script_versions WHERE aor = ? AND kind = ? AND version < (
+        SELECT last FROM (SELECT MAX(version) AS last FROM script_versions WHERE aor = ? AND kind = ?) AS newest
+        ) - COALESCE((SELECT MAX(script_versions) FROM server), 0)"""
 CHANGE_USER: Final = """
     UPDATE users SET realm = ?, ha1_md5 = ?, ha1_md5_full = ?, ha1_sha256 = ?, ha1_sha256_full = ?, level = ?,
         role = ?, gateway_class = ?, full_name = ?
@@ -109,6 +128,7 @@ ALL_BINDINGS: Final = """
         flow_key, refreshed_at, gruu
     FROM contacts"""
 ALL_SCRIPTS: Final = "SELECT aor, kind, script, media_type, modified, modified_by, version, enabled FROM scripts"
+LAST_VERSIONS: Final = "SELECT aor, kind, MAX(version) FROM script_versions GROUP BY aor, kind"
 ALL_DOMAINS: Final = "SELECT name, canonical FROM domain"
 ALL_DELEGATES: Final = "SELECT aor, delegate FROM third_parties"
 ALL_PEERS: Final = "SELECT name, matches, gateway_class FROM peers"
@@ -121,6 +141,9 @@ ALL_SETTINGS: Final = """
         time_zone, phone_users, script_hosts, script_versions, script_traces,
         script_log_lines, mail_server, mail_from, mail_limit
     FROM server ORDER BY name"""
+SCRIPT_VERSIONS: Final = """
+    SELECT aor, kind, version, script, media_type, modified, modified_by, what FROM script_versions
+    WHERE aor = ? AND kind = ? ORDER BY version"""
 SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
 
 
@@ -151,11 +174,31 @@ def put_binding(execute: Execute, change: PutBinding) -> None:
 
 
 def put_script(execute: Execute, change: PutScript) -> None:
-    """The version counts up from what is stored, whatever the row says."""
+    """The version counts up from the last there was, whatever the row says."""
     s = change.script
-    row = (s.text, s.media_type, s.modified, s.modified_by, int(s.enabled), s.aor, s.kind)
+    key = (s.aor, s.kind)
+    row = (s.text, s.media_type, s.modified, s.modified_by, *key)
     if not execute(CHANGE_SCRIPT, row).rowcount:
-        execute(ADD_SCRIPT, row)
+        execute(ADD_SCRIPT, (*row, int(s.enabled), *key))
+    execute(SCRIPT_WAS_STORED, (change.what, *key))
+    execute(SWEEP_SCRIPT_VERSIONS, key * 2)
+
+
+def drop_script(execute: Execute, change: DropScript) -> None:
+    """The removal is a version too, without a text; that of nothing is none."""
+    key = (change.aor, change.kind)
+    execute(SCRIPT_WAS_REMOVED, (b"", change.modified, change.modified_by, *key))
+    execute(DROP_SCRIPT, key)
+    execute(SWEEP_SCRIPT_VERSIONS, key * 2)
+
+
+def enable_script(execute: Execute, change: EnableScript) -> None:
+    """The switch is a version too, when it was moved."""
+    key, enabled = (change.aor, change.kind), int(change.enabled)
+    if execute(ENABLE_SCRIPT, (enabled, *key, enabled)).rowcount:
+        what = "enabled" if change.enabled else "disabled"
+        execute(SCRIPT_WAS_SWITCHED, (change.modified, change.modified_by, what, *key))
+        execute(SWEEP_SCRIPT_VERSIONS, key * 2)
 
 
 def put_user(execute: Execute, change: PutUser) -> None:
@@ -181,7 +224,8 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutBinding: put_binding,
     DropBinding: lambda execute, change: execute(DROP_BINDING, change),
     PutScript: put_script,
-    DropScript: lambda execute, change: execute(DROP_SCRIPT, change),
+    DropScript: drop_script,
+    EnableScript: enable_script,
     PutUser: put_user,
     DropUser: lambda execute, change: execute(DROP_USER, change),
     PutDomain: lambda execute, change: execute(PUT_DOMAIN, change),
@@ -195,6 +239,9 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
 }
 """What to run for each kind of change. (Any: each function takes the key's own type.)"""
+
+SEVERAL: Final = frozenset({PutScript, DropScript, EnableScript})
+"""Changes that are several statements, which must be carried out all or none."""
 
 
 # Rows come from a database that only we write: its text is taken as it is. (Any: a driver's rows have no types.)
@@ -215,6 +262,11 @@ def script_of(row: Sequence[Any]) -> Script:
     """A script from a row of ALL_SCRIPTS."""
     script = Script(*row)
     return script._replace(enabled=bool(script.enabled))
+
+
+def script_version_of(row: Sequence[Any]) -> ScriptVersion:
+    """A version from a row of SCRIPT_VERSIONS."""
+    return ScriptVersion(*row)
 
 
 def peer_of(row: Sequence[Any]) -> Peer:

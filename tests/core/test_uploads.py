@@ -81,7 +81,7 @@ def test_remove():
     made = house(STORED)
     decision = upload(made, REMOVE)
     assert isinstance(decision, Commit)
-    assert decision.changes == (DropScript(ALICE, "cpl"),)
+    assert decision.changes == (DropScript(ALICE, "cpl", WALL, ALICE),)
     again = house()
     assert script_of(upload(again, TYPE, REMOVE)) is None  # removing nothing is a success
 

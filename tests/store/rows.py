@@ -16,7 +16,7 @@ def binding(aor=ALICE, uri="sip:alice@192.0.2.1", **fields) -> Binding:
 
 
 def script(aor=ALICE, text=b"<cpl/>", **fields) -> Script:
-    return Script(aor, "cpl", text, "application/cpl+xml", 1e9, **fields)
+    return Script(aor, "cpl", text, "application/cpl+xml", **{"modified": 1e9, **fields})
 
 
 USERS = [PutUser(user(ALICE)), PutUser(user(BOB))]

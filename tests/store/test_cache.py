@@ -8,7 +8,9 @@ from sipd.errors import SetupError
 from sipd.log import EventLog
 from sipd.rows import (
     DropBinding,
+    DropScript,
     DropUser,
+    EnableScript,
     PutBinding,
     PutDelegate,
     PutDomain,
@@ -106,9 +108,22 @@ async def test_a_script_is_compiled_once_a_version(cache):
     assert cache.program(ALICE) is first, "the same version was compiled again"
     await commit(cache, PutScript(script(text=CPL)))
     assert cache.program(ALICE) is not first
-    await commit(cache, PutScript(script(text=CPL, enabled=False)))
+    await commit(cache, EnableScript(ALICE, "cpl", False))
     assert cache.program(ALICE) is None
     assert cache.script(ALICE, "cpl").version == 3
+    await commit(cache, EnableScript(ALICE, "cpl", True))
+    assert cache.program(ALICE) is not None
+
+
+async def test_a_version_counts_on_over_a_removal_and_a_new_start(cache):
+    await commit(cache, PutScript(script(text=CPL)))
+    await commit(cache, PutScript(script(text=CPL)))
+    await commit(cache, DropScript(ALICE, "cpl"))
+    await cache.reload()
+    await commit(cache, PutScript(script(text=CPL)))
+    assert cache.script(ALICE, "cpl").version == 4
+    await cache.reload()
+    assert cache.script(ALICE, "cpl").version == 4, "as the database has it"
 
 
 async def test_a_broken_script_is_none_and_logged_once(cache):

@@ -13,6 +13,7 @@ from sipd.rows import (
     DropPeer,
     DropScript,
     DropUser,
+    EnableScript,
     Peer,
     PutBinding,
     PutDelegate,
@@ -21,9 +22,11 @@ from sipd.rows import (
     PutScript,
     PutSettings,
     PutUser,
+    ScriptVersion,
     Settings,
 )
 from sipd.store import Cache, MemoryStore, Refused, SqliteStore, create
+from sipd.store.base import Removed
 from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
 
 
@@ -138,11 +141,68 @@ class TestStore:
 
     async def test_the_store_counts_a_scripts_versions(self, store):
         await apply(store, PutScript(script(text=b"<cpl>1</cpl>", version=9)))
-        await apply(store, PutScript(script(text=b"\xff\x00\xfe", enabled=False)))
-        assert (await store.load_all()).scripts == [script(text=b"\xff\x00\xfe", enabled=False, version=2)]
+        await apply(store, PutScript(script(text=b"\xff\x00\xfe")))
+        assert (await store.load_all()).scripts == [script(text=b"\xff\x00\xfe", version=2)]
+        await apply(store, DropScript(ALICE, "cpl"))
+        assert (await store.load_all()).removed == [Removed(ALICE, "cpl", 3)]
+        await apply(store, PutScript(script()))
+        found = await store.load_all()
+        assert (found.scripts, found.removed) == ([script(version=4)], []), "a number never comes again"
+
+    async def test_what_was_done_to_a_script_is_kept(self, store):
+        await apply(store, PutScript(script(text=b"one", modified_by=ALICE)))
+        await apply(store, PutScript(script(text=b"\xff\x00\xfe", modified_by="root"), "rolled back to 17"))
+        await apply(store, EnableScript(ALICE, "cpl", False, 2e9, "root"))
+        await apply(store, EnableScript(ALICE, "cpl", False, 3e9, "root"), DropScript(BOB, "cpl", 3e9, "root"))
+        await apply(store, DropScript(ALICE, "cpl", 4e9, BOB), DropScript(ALICE, "cpl", 5e9, BOB))
+        kind = "application/cpl+xml"
+        assert await store.script_versions(ALICE) == [
+            ScriptVersion(ALICE, "cpl", 1, b"one", kind, 1e9, ALICE, "stored"),
+            ScriptVersion(ALICE, "cpl", 2, b"\xff\x00\xfe", kind, 1e9, "root", "rolled back to 17"),
+            ScriptVersion(ALICE, "cpl", 3, b"\xff\x00\xfe", kind, 2e9, "root", "disabled"),
+            ScriptVersion(ALICE, "cpl", 4, b"", kind, 4e9, BOB, "removed"),
+        ]
+        assert await store.script_versions(BOB) == []
+        assert await store.script_versions(ALICE, "cgi") == []
+
+    async def test_a_script_that_is_switched_off_stays_stored_and_off(self, store):
+        await apply(store, PutScript(script()), EnableScript(ALICE, "cpl", False, 2e9, "root"))
+        assert (await store.load_all()).scripts == [script(version=2, enabled=False)], "its text is of the time it was"
+        await apply(store, PutScript(script(text=b"other", enabled=True)))
+        assert (await store.load_all()).scripts == [script(text=b"other", version=3, enabled=False)]
+        await apply(store, EnableScript(ALICE, "cpl", True, 3e9, "root"), EnableScript(BOB, "cpl", True, 3e9, "root"))
+        assert (await store.load_all()).scripts == [script(text=b"other", version=4)]
+        assert [row.what for row in await store.script_versions(ALICE)] == ["stored", "disabled", "stored", "enabled"]
+
+    @pytest.mark.parametrize("most", [0, 3])
+    async def test_the_earlier_versions_kept_are_bounded(self, store, most):
+        await apply(store, PutSettings(Settings(script_versions=most)))
+        for number in range(1, 9):
+            await apply(store, PutScript(script(text=b"%d" % number)), PutScript(script(BOB)))
+        kept = [row.version for row in await store.script_versions(ALICE)]
+        assert kept == list(range(8 - most, 9)), "the last one, and as many before it"
         await apply(store, DropScript(ALICE, "cpl"))
         await apply(store, PutScript(script()))
-        assert (await store.load_all()).scripts == [script(version=1)]
+        assert [row.version for row in await store.script_versions(ALICE)] == list(range(10 - most, 11))
+
+    async def test_of_several_servers_the_one_that_keeps_most_versions_counts(self, store):
+        await apply(store, PutSettings(Settings(script_versions=1)), PutSettings(Settings("b", script_versions=2)))
+        for _ in range(5):
+            await apply(store, PutScript(script()))
+        assert [row.version for row in await store.script_versions(ALICE)] == [3, 4, 5]
+
+    async def test_a_group_that_is_refused_leaves_no_version(self, store):
+        group = [PutScript(script()), PutBinding(binding("nobody@example.com"))]
+        assert isinstance((await store.apply([group]))[0], Refused)
+        assert await store.script_versions(ALICE) == []
+
+    async def test_a_user_who_comes_back_has_no_history(self, store):
+        await apply(store, PutScript(script()), DropScript(ALICE, "cpl"), PutScript(script(BOB)))
+        await apply(store, DropUser(ALICE), PutUser(user(ALICE)))
+        assert await store.script_versions(ALICE) == []
+        await apply(store, PutScript(script()))
+        assert [row.version for row in await store.script_versions(ALICE)] == [1]
+        assert len(await store.script_versions(BOB)) == 1
 
     async def test_domains_delegates_and_settings_come_and_go(self, store):
         other = Settings("other", auth="none", record_route=False, stagger=2.5)
@@ -162,6 +222,7 @@ class TestStore:
         [
             DropBinding(ALICE, "sip:x@h"),
             DropScript(ALICE, "cpl"),
+            EnableScript(ALICE, "cpl", False),
             DropUser("nobody@example.com"),
             DropDomain("example.net"),
             DropDelegate(ALICE, BOB),
@@ -202,6 +263,7 @@ CHANGES = st.one_of(
     st.builds(DropUser, AORS),
     st.builds(PutScript, st.builds(script, AORS, st.binary(max_size=3))),
     st.builds(DropScript, AORS, st.just("cpl")),
+    st.builds(EnableScript, AORS, st.just("cpl"), st.booleans()),
     st.builds(PutDelegate, AORS, AORS),
     st.builds(DropDelegate, AORS, AORS),
     st.builds(PutDomain, st.sampled_from(["a", "b"]), st.just("a")),
@@ -229,4 +291,5 @@ async def test_all_stores_and_the_cache_agree(groups, tmp_path_factory):
         assert cache.user(aor) == told.user(aor)
         assert sorted(cache.bindings(aor)) == sorted(told.bindings(aor))
         assert cache.script(aor, "cpl") == told.script(aor, "cpl")
+        assert await sqlite.script_versions(aor) == await memory.script_versions(aor)
     await sqlite.close()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from sipd.rows import Peer, PutBinding, PutPeer, Settings
+from sipd.rows import Peer, PutBinding, PutPeer, PutScript, Settings
 from sipd.store import SqliteStore
 from sipd.store.ddl import SCHEMA, statements
-from tests.store.rows import ALICE, apply, binding, contents, user
+from tests.store.rows import ALICE, apply, binding, contents, script, user
 
 OLD = Path(__file__).parents[1] / "data" / "schema-1.sql"
 AS_IT_WAS = Settings(listen="udp:192.0.2.1:5060", record_route=False, stagger=12.5)
@@ -53,6 +53,24 @@ async def test_what_was_stored_is_kept_and_new_things_can_be(old):
     await again.open()
     assert list((await contents(again)).peers) == [Peer("pbx", "192.0.2.7")]
     await again.close()
+
+
+async def test_a_stored_script_becomes_the_first_of_its_versions(old):
+    row = script(text=b"\xffold", version=7, modified_by=ALICE, enabled=False)
+    connection = sqlite3.connect(old)
+    columns = (ALICE, "cpl", row.text, row.media_type, row.modified, row.modified_by, row.version, 0)
+    connection.execute("INSERT INTO scripts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+    connection.commit()
+    connection.close()
+    store = SqliteStore(old)
+    await store.open()
+    assert (await contents(store)).scripts == [row]
+    await apply(store, PutScript(script(text=b"new", modified=2e9, modified_by="root")))
+    assert [row[2:4] + row[5:] for row in await store.script_versions(ALICE)] == [
+        (7, b"\xffold", 1e9, ALICE, "stored"),
+        (8, b"new", 2e9, "root", "stored"),
+    ]
+    await store.close()
 
 
 async def test_an_upgrade_that_breaks_leaves_the_old_database(old, monkeypatch):
