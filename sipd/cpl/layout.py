@@ -58,7 +58,7 @@ def _char_width(char: str) -> float:
     if kind[0] in "SZC" and unicodedata.east_asian_width(char) not in "WF":
         return _WIDEST
     if kind[0] == "L":
-        return max(_WIDE, _ASCII.get(unicodedata.normalize("NFD", char)[0], _WIDE))
+        return _ASCII.get(unicodedata.normalize("NFD", char)[0], _WIDE)  # an accent takes no room
     return _WIDEST if kind == "So" else _WIDE
 
 
@@ -221,13 +221,10 @@ def place(root: Box, left: float, top: float) -> tuple[float, float]:
     while waiting:
         parent, first = waiting.pop()
         row = list(_row(parent, first))
-        middle = max(
-            skyline.lowest(above.right if above else left, edge.box.right) + GAP + _half(edge)
-            for above, edge in row
-        )
+        middle = max(skyline.lowest(_left(above, edge), edge.box.right) + GAP + _half(edge) for above, edge in row)
         for above, edge in row:
             edge.box.y = middle
-            skyline.take(above.right if above else left, edge.box.right, middle + _half(edge))
+            skyline.take(_left(above, edge), edge.box.right, middle + _half(edge))
         waiting.extend((edge.box, other) for _, edge in row for other in reversed(edge.box.edges[1:]))
     return max(box.right for box in root.walk()), skyline.bottom
 
@@ -239,6 +236,11 @@ def _row(parent: Box | None, edge: Edge) -> Iterable[tuple[Box | None, Edge]]:
         if not edge.box.edges:
             return
         parent, edge = edge.box, edge.box.edges[0]
+
+
+def _left(parent: Box | None, edge: Edge) -> float:
+    """Where the part of the picture begins that an edge and its box take: before the edges of the parent part."""
+    return edge.box.x if parent is None else parting(parent) - 4
 
 
 def _half(edge: Edge) -> float:

@@ -15,14 +15,28 @@ from sipd.cpl.compile import compile
 from sipd.cpl.document import decode
 from sipd.cpl.findings import CplError, Report
 from sipd.cpl.grammar import NODES
-from sipd.cpl.layout import LINE, PAD, SIZE, SMALL, SMALL_LINE, Box, Edge, label_frame, parting, place, width_of, wrapped
+from sipd.cpl.layout import (
+    LINE,
+    PAD,
+    SIZE,
+    SMALL,
+    SMALL_LINE,
+    Box,
+    Edge,
+    label_frame,
+    parting,
+    place,
+    width_of,
+    wrapped,
+)
+from sipd.cpl.picture_words import OUTCOMES, Words, node_words, output_words
 from sipd.cpl.reader import read
-from sipd.cpl.wording import OUTCOMES, Words, node_words, output_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sipd.cpl.document import Element, Text
+    from sipd.trace import Entry
 
 ELSEWHERE: Final = frozenset({"CPL-SOURCE", "CPL-UNSUPPORTED", "CPL-FORBIDDEN"})
 """What some servers refuse and others take: no reason not to draw a script."""
@@ -59,13 +73,18 @@ _UNSHOWABLE: Final = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff
 def draw(source: bytes, lit: Iterable[str] = ()) -> str:
     """The picture of a script as SVG text. Raises CplError as `compile` does.
 
-    `lit` is the way of a call: the places of its trace in their order, such as
-    `/cpl/incoming/proxy[1] line 7`, and those of the outputs it took, such as
-    `/cpl/incoming/proxy[1]/busy[1]` (an output that is not in the script, too).
-    Where an output is not named it is found from the node that comes after it.
-    What is lit is drawn thick and numbered, all else pale.
+    `lit` is the way of a call, as `way_of` has it from a trace: places in their
+    order, such as `/cpl/incoming/proxy[1] line 7`, each followed by the output
+    it took, such as `/cpl/incoming/proxy[1]/busy[1]`. Where an output is not
+    named it is found from the node that comes next. What is lit is drawn thick
+    and numbered, all else pale. Places that are not in the script are passed over.
     """
     return Picture(*_read(source), lit).svg()
+
+
+def way_of(trace: Iterable[Entry]) -> list[str]:
+    """The places and outputs of a trace, for `draw`."""
+    return [place for entry in trace for place in (entry.place, entry.output) if place]
 
 
 def _read(source: bytes) -> tuple[Element, Text]:
@@ -207,7 +226,7 @@ class Picture:
         return (
             f'<path d="M{box.right:.1f} {box.y:.1f}{turn}H{after.x - 1:.1f}" fill="none" {stroke}{dashes}'
             f'{self._pale(edge.lit)}/><path d="M{after.x - 8:.1f} {after.y - 4.5:.1f}l8 4.5l-8 4.5z"'
-            f'{self._pale(edge.lit)}/>'
+            f"{self._pale(edge.lit)}/>"
         )
 
     def _label(self, box: Box, edge: Edge) -> str:
@@ -269,6 +288,7 @@ class Way:
     def light(self) -> bool:
         """Light what the call met; whether there is anything."""
         last: Box | None = None
+        decided = False
         count = 0
         for path in self._path:
             box = self._boxes.get(path)
@@ -278,9 +298,11 @@ class Way:
                 self._enter(last, box)
                 count += 1
                 box.order = count
-                last = box
-        if last is not None and len(last.edges) == 1 and last.edges[0].key == last.key:
-            self._take(last.edges[0])  # a location with nothing in it
+                last, decided = box, not box.caption.startswith("proxy,")
+            elif box is last:
+                decided = True  # a proxy that comes again says what came of it
+        if last is not None and decided and not any(edge.lit for edge in last.edges):
+            self._take(next((edge for edge in last.edges if edge.key in (last.key, f"{last.key}/-")), None))
         return count > 0 or any(edge.lit for edge in self._edges.values())
 
     def _take(self, edge: Edge | None) -> None:
@@ -306,7 +328,9 @@ class Way:
     def _came_by(self, last: Box | None, root: Box) -> None:
         """Find the `sub` that led to a subaction, when there is only one it can be."""
         before = [last] if last else [tree for tree in self._trees if not tree.key.startswith("/cpl/subaction")]
-        ways = [(box, edge) for box in before for edge in box.edges if edge.box.kind == "sub" and edge.box.goal == root.goal]
+        ways = [
+            (box, edge) for box in before for edge in box.edges if edge.box.kind == "sub" and edge.box.goal == root.goal
+        ]
         if len(ways) == 1 and not any(edge.lit for edge in ways[0][0].edges):
             ways[0][0].lit = True
             self._take(ways[0][1])
