@@ -71,13 +71,22 @@ def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
 
 
 def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
-    """What a script of `owner` finds when it looks for his registrations (RFC 3880 §5.2); of a GRUU those it means."""
+    """What a script of `owner` finds when it looks for his registrations (RFC 3880 §5.2).
+
+    Of a GRUU those it means. Where it is the owner who is called, those the
+    caller wants, as without a script (RFC 3841 §7.2); wishes that can't be
+    read are none.
+    """
     if inquiry.callee != owner:
         return target_set(tables.bindings(owner), inquiry.wall)
     try:
-        return target_set(live_bindings(inquiry, tables, owner), inquiry.wall)
+        live = live_bindings(inquiry, tables, owner)
     except SipError:  # a GRUU of nobody who is there
         return []
+    try:
+        return _targets(wanted(inquiry.request, live))
+    except BadSyntax:
+        return target_set(live, inquiry.wall)
 
 
 @lru_cache(maxsize=4096)
@@ -118,14 +127,14 @@ def _rank(target: Target) -> tuple[int, int]:
     return -target.q, -target.qa
 
 
-def contacts_of(response: Response) -> tuple[Target, ...]:
-    """The Contacts of a 3xx as targets, best q first; none when they can't be read (§8.1.3.4)."""
+def contacts_of(response: Response, owner: str | None = None) -> tuple[Target, ...]:
+    """The Contacts of a 3xx as targets of `owner`, best q first; none when they can't be read (§8.1.3.4)."""
     try:
         contacts = response.contacts
-        found = [Target(contact.uri, q_from_text(contact.param("q") or "1")) for contact in contacts]
+        found = [Target(contact.uri, q_from_text(contact.param("q") or "1"), owner=owner) for contact in contacts]
     except BadSyntax:
         return ()
-    return tuple(sorted((target for target in found if target.uri.is_sip), key=lambda target: -target.q))
+    return tuple(sorted(found, key=lambda target: -target.q))
 
 
 def locate(inquiry: Inquiry, tables: Tables) -> Decision:

@@ -69,7 +69,7 @@ def to_follow(
         contacts = response.contacts
     except BadSyntax:
         return Found((), response)
-    pays = _pays(tables, moved)
+    answers = answers_for(tables, moved)
     deep = tried.get(uri_key(moved.uri), 0) + 1
     targets: list[tuple[Target, str]] = []
     left: list[Address] = []
@@ -83,7 +83,7 @@ def to_follow(
             continue
         local = local_domain(uri, tables, inquiry.context.places) is not None
         full = deep > MOST_DEEP or len(targets) >= room
-        if full or not (local or pays or may_call_out(inquiry, tables)):
+        if full or not (local or answers or may_call_out(inquiry, tables)):
             left.append(contact)
             continue
         tried[key] = deep
@@ -116,8 +116,8 @@ def _can_be_tried(inquiry: Inquiry, uri: Uri) -> bool:
     return may_follow(inquiry.request.uri, uri)
 
 
-def _pays(tables: Tables, moved: Target) -> bool:
-    """Whether it was a phone of a user of ours that said so, and no stranger: the user answers for it (T88)."""
+def answers_for(tables: Tables, moved: Target) -> bool:
+    """Whether it is a phone of a user of ours, and no stranger's: he answers for where it points (T88)."""
     if moved.owner is None:
         return False
     try:

@@ -8,7 +8,7 @@ but further 2xx to an INVITE.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from sipd.message import STATUS, Draft, Response
@@ -53,6 +53,19 @@ DEFAULT_RANK: Final = 5
 
 CHALLENGES: Final = frozenset({401, 407})
 CHALLENGE_FIELDS: Final = ("WWW-Authenticate", "Proxy-Authenticate")
+
+
+def best_of(finals: Sequence[Response]) -> Response:
+    """The one to send upstream of some that are not 2xx (§16.7 steps 6 and 7).
+
+    The challenges of the others are in it; a 503 has been made a 500.
+    """
+    best = min(finals, key=lambda response: preference(response.status))
+    if best.status == 503:
+        return _as_500(best)
+    if best.status in CHALLENGES and len(finals) > 1:
+        return _with_challenges(best, finals)
+    return best
 
 
 def preference(status: int) -> tuple[int, int]:
@@ -164,13 +177,9 @@ class ResponseContext(Generic[Branch]):
     def _settle(self) -> tuple[Action[Branch], ...]:
         if self._pending or self._answered or self._settled or (self.expect_more and not self._refused_by_all):
             return ()
-        best = self.best
-        if best is None:
+        if not self._finals:
             return ()
-        if best.status == 503:
-            best = _as_500(best)
-        elif best.status in CHALLENGES and len(self._finals) > 1:
-            best = _with_challenges(best, self._finals)
+        best = best_of(self._finals)
         self._settled = True
         self._finals.clear()
         return (Settled(best),)
@@ -184,7 +193,7 @@ def _as_500(response: Response) -> Response:
     return _response(draft)
 
 
-def _with_challenges(best: Response, finals: list[Response]) -> Response:
+def _with_challenges(best: Response, finals: Sequence[Response]) -> Response:
     """`best` with the challenges of the other 401 and 407 added unchanged (step 7)."""
     draft = Draft(best)
     for other in finals:

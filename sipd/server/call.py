@@ -261,8 +261,7 @@ class Call:
         """A Search for a URI of this house, and for a number; a Branch for any other target; `breadth` is its share."""
         house = self.house
         self._targets.append(target.uri)
-        is_number = target.uri.scheme == "tel" and bool(house.tables.settings.enum)
-        if is_number or local_domain(target.uri, house.tables, house.context.places) is not None:
+        if target.uri.scheme == "tel" or local_domain(target.uri, house.tables, house.context.places) is not None:
             return Search(self, parent, inquiry.toward(target.uri, through=target.owner, breadth=breadth))
         return self._branch(parent, target, breadth)
 

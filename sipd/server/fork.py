@@ -79,6 +79,7 @@ class Fork:
         stagger: float | None,
         *,
         recurse: bool = False,
+        order: Order = "",
     ) -> None:
         self._call = call
         self._parent = parent
@@ -94,7 +95,7 @@ class Fork:
         self._filling = False
         self._timer: Handle | None = None
         self._cancelled = False
-        self._order: Order = ""  # how the caller wants them tried
+        self._order: Order = order  # how the caller, or a script, wants them tried
         self._cancels = True  # False: the others ring on when one has answered (RFC 3841 §9.1)
         self.final: Response | None = None
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sipd.core.decision import Proxy
 from sipd.core.location import looked_up
-from sipd.core.response_context import preference
-from sipd.core.scripts import MAX_LOGS, facts_of, in_order, result_of
+from sipd.core.response_context import best_of
+from sipd.core.scripts import (
+    MAX_LOGS,
+    ORDERS,
+    by_policy,
+    facts_of,
+    in_order,
+    may_ring,
+    result_of,
+    seconds_to_ring,
+    who_answers_for,
+)
 from sipd.cpl.evaluate import evaluate
 from sipd.errors import ServiceUnavailable
+from sipd.hop import Target
 from sipd.message import q_to_text
 from sipd.rows import AddScriptLog
 from sipd.script import (
@@ -45,14 +55,17 @@ class CplRun:
     """One run of a user's script. Its forks are its children; the Search is its parent."""
 
     __slots__ = (
-        "_best",
+        "_answers",
         "_call",
         "_decision",
         "_detached",
+        "_finals",
         "_fork",
         "_logs",
         "_over",
         "_recurse",
+        "_result",
+        "_running",
         "_script",
         "_search",
         "_timer",
@@ -69,8 +82,11 @@ class CplRun:
         self._fork: Fork | None = None
         self._detached: list[Fork] = []  # done with; only a late 2xx of theirs still counts
         self._timer: Handle | None = None
-        self._best: Response | None = None
+        self._finals: list[Response] = []  # of the proxy operations done
         self._recurse = True
+        self._answers: str | None = None  # who answers for where a redirection of this proxy points
+        self._running = False  # a node is being carried out: what it comes to at once is left in `_result`
+        self._result: ProxyResult | None = None
         self._logs = 0
         self._over = False
         self.final: Response | None = None
@@ -116,12 +132,18 @@ class CplRun:
             self._disarm()
             self._up(response)
         else:
-            self._remember(response)
-            self._resume(result_of(response, recurse=self._recurse))
+            self._finals.append(response)
+            self._resume(result_of(response, recurse=self._recurse, owner=self._answers))
 
     # --- the generator -----------------------------------------------------------------------
 
     def _advance(self, result: Result) -> None:
+        self._running = True
+        self._run(result)
+        self._running = False
+
+    def _run(self, result: Result) -> None:
+        """Go on until something is waited for, or to the end; never in itself, however many end at once."""
         house = self._call.house
         while True:
             try:
@@ -135,8 +157,9 @@ class CplRun:
                 return
             match effect:
                 case ProxyTo():
-                    self._proxy(effect)
-                    return
+                    result = self._proxy(effect)
+                    if result is None:
+                        return
                 case Lookup():
                     result = self._lookup(effect)
                 case Log():
@@ -151,7 +174,10 @@ class CplRun:
             self._fork = None
         self._disarm()
         self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
-        self._advance(result)
+        if self._running:
+            self._result = result
+        else:
+            self._advance(result)
 
     def _lookup(self, effect: Lookup) -> LookupResult:
         if effect.source != "registration":
@@ -170,21 +196,27 @@ class CplRun:
         except ServiceUnavailable:
             house.log.event("script_log_dropped", owner=self._decision.owner)
 
-    def _proxy(self, effect: ProxyTo) -> None:
-        call = self._call
-        if not effect.targets:
-            self._resume(ProxyResult("failure"))
-            return
-        groups_to_ring = in_order(effect.targets, effect.ordering)
+    def _proxy(self, effect: ProxyTo) -> ProxyResult | None:
+        """Ring them; what it came to where that is known at once, else None."""
+        self._result = None
+        call, owner = self._call, self._decision.owner
+        tables = call.house.tables
+        targets = may_ring(self._search.inquiry, tables, effect.targets)
+        if not targets:
+            return ProxyResult("failure")
         inquiry = self._onward()
         inquiry.breadth = self._breadth_for(effect)
-        fork = Fork(call, self, inquiry, groups_to_ring, None, recurse=effect.recurse)
+        groups_to_ring, order = in_order(targets, effect.ordering), ORDERS[effect.ordering]
+        fork = Fork(call, self, inquiry, groups_to_ring, None, recurse=effect.recurse, order=order)
         self._fork = fork
         self._recurse = effect.recurse
-        if effect.timeout is not None:
-            when = call.house.now() + effect.timeout
+        self._answers = None if effect.recurse else who_answers_for(tables, targets, owner)
+        seconds = seconds_to_ring(effect, call.request)
+        if seconds is not None:
+            when = call.house.now() + seconds
             self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
+        return self._result
 
     def _breadth_for(self, effect: ProxyTo) -> int:
         """Of what is left, half when the script may go on while these are still being cancelled."""
@@ -202,7 +234,7 @@ class CplRun:
         if fork is None or self._over:
             return
         self._detached.append(fork)
-        self._remember(local_response(self._call.house.seal, self._call.request, 408))
+        self._finals.append(local_response(self._call.house.seal, self._call.request, 408))
         fork.cancel()  # detached: the script goes on while its phones are still being cancelled
         if not self._over:
             self._resume(ProxyResult("noanswer"))
@@ -216,7 +248,7 @@ class CplRun:
 
     def _end(self, end: End) -> None:
         self._over = True
-        house, request, search = self._call.house, self._call.request, self._search
+        house, request = self._call.house, self._call.request
         match end:
             case Reject():
                 self._up(local_response(house.seal, request, end.status, end.reason))
@@ -224,20 +256,20 @@ class CplRun:
                 contacts = tuple(("Contact", f"<{t.uri.text}>;q={q_to_text(t.q)}") for t in end.targets)
                 self._up(local_response(house.seal, request, 301 if end.permanent else 302, "", contacts))
             case Default(proxied=True):
-                self._up(self._best or local_response(house.seal, request, 480))
-            case Default(targets=None):
-                search.script_had_its_say(self._decision.owner, self._decision.direction)
+                self._up(best_of(self._finals) if self._finals else local_response(house.seal, request, 480))
             case Default():
-                if end.targets:
-                    self._over = False
-                    search.inquiry = self._onward()
-                    search.fork(Proxy(end.targets))
-                else:
-                    self._up(local_response(house.seal, request, 404))
+                self._leave_it_to_policy(end.targets)
 
-    def _remember(self, response: Response) -> None:
-        if self._best is None or preference(response.status) < preference(self._best.status):
-            self._best = response
+    def _leave_it_to_policy(self, targets: tuple[Target, ...] | None) -> None:
+        """Nothing was signalled: as without a script, or what policy does with the locations (RFC 3880 §10 a to c)."""
+        search, (_, owner, direction, _) = self._search, self._decision
+        untouched = direction == "outgoing" and targets == (Target(search.inquiry.uri),)
+        if targets is None or untouched:
+            search.script_had_its_say(owner, direction)
+            return
+        search.inquiry = self._onward()
+        callee = owner if direction == "incoming" else None
+        search.carry_out(by_policy(search.inquiry, self._call.house.tables, targets, callee))
 
     def _up(self, response: Response) -> None:
         if self.final is None:

@@ -41,6 +41,7 @@ def test_orderings(ordering: str, groups: list[str]) -> None:
         (486, True, "busy"),
         (600, True, "busy"),
         (408, True, "noanswer"),
+        (487, False, "noanswer"),
         (480, True, "failure"),
         (603, True, "failure"),
         (302, True, "failure"),
