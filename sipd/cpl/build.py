@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sipd.cpl import subfields, switches
+from sipd.cpl import subfields, switches, timeswitch
 from sipd.cpl.built import LIMITED, NOTHING, Built, larger, not_those, way_to
 from sipd.cpl.findings import meant, shown
 from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, TOP
@@ -25,6 +25,7 @@ from sipd.cpl.nodes import (
 )
 from sipd.cpl.places import Places
 from sipd.cpl.sources import read_source
+from sipd.cpl.timeswitch import TimeSwitches
 from sipd.cpl.values import (
     REDIRECT_ONLY,
     read_choice,
@@ -37,6 +38,7 @@ from sipd.cpl.values import (
     read_uri,
     read_yes_no,
 )
+from sipd.cpl.zones import UTC_ZONE, zone_of
 from sipd.script import Log, Lookup, Reject
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Builder:
         self.timeouts: list[float] = []
         self._report = report
         self._terms = terms
+        self._times = TimeSwitches(report, zone_of(terms.zone) or UTC_ZONE, terms.timezones)
         self._places = Places(report)
         self._lint = Lint(report)
         self._subactions: dict[str, Built] = {}  # those built so far
@@ -222,6 +225,12 @@ class Builder:
         condition_of = partial(switches.language_condition, self._report)
         return self._switch(element, filled, "language", subfields.languages, condition_of)
 
+    def time_switch(self, element: Element, filled: bool) -> Built:
+        """§4.4."""
+        zone = self._times.zone(element) or UTC_ZONE  # reported: outputs are checked all the same
+        condition_of = partial(self._times.condition, zone=zone)
+        return self._switch(element, filled, "time", timeswitch.look(zone), condition_of)
+
     def priority_switch(self, element: Element, filled: bool) -> Built:
         """§4.5."""
         condition_of = partial(switches.priority_condition, self._report)
@@ -331,6 +340,7 @@ BUILDERS: Final[dict[str, Callable[[Builder, Element, bool], Built]]] = {
     "address-switch": Builder.address_switch,
     "string-switch": Builder.string_switch,
     "language-switch": Builder.language_switch,
+    "time-switch": Builder.time_switch,
     "priority-switch": Builder.priority_switch,
     "location": Builder.location,
     "lookup": Builder.lookup,

@@ -10,10 +10,10 @@ from sipd.cpl.document import BadEncoding, Text, decode
 from sipd.cpl.findings import CODES, CplError, Finding, Full, Report
 from sipd.cpl.program import Program
 from sipd.cpl.reader import Stop, read
-from sipd.cpl.terms import MAX_BYTES, Terms, operations_of
+from sipd.cpl.terms import MAX_BYTES, NONE_FETCHED, Terms, operations_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 def compile(
@@ -23,6 +23,8 @@ def compile(
     max_bytes: int = MAX_BYTES,
     hosts: Iterable[str] = (),
     phone_users: bool = False,
+    zone: str = "",
+    timezones: Mapping[str, bytes] = NONE_FETCHED,
 ) -> Program:
     """The script, ready to run. Raises CplError with everything that is wrong.
 
@@ -32,9 +34,12 @@ def compile(
     names anything else. `hosts` are those that lookups may fetch from (§5.2),
     as `hosts_from_text` makes them; none: source="registration" only.
     `phone_users`: a user part that looks like a telephone number is one, also
-    where user=phone is missing (§4.1.1).
+    where user=phone is missing (§4.1.1). `zone` is local time where a
+    time-switch names no zone, an Olson name; UTC when it is empty or unknown.
+    `timezones` is what was fetched from tzurls: the VTIMEZONE of each (§4.4).
     """
-    return compile_on(Terms(operations_of(operations), max_bytes, frozenset(hosts), phone_users), source)
+    permitted = operations_of(operations)
+    return compile_on(Terms(permitted, max_bytes, frozenset(hosts), phone_users, zone, timezones), source)
 
 
 def compile_on(terms: Terms, source: bytes) -> Program:

@@ -45,6 +45,11 @@ CODES: Final[dict[str, str]] = {
     "CPL-SCHEME": f"{_RFC}5.1",  # a URI scheme no call can go to
     "CPL-SOURCE": f"{_RFC}5.2",  # a lookup source that is not offered here
     "CPL-MAIL": f"{_RFC}7.1",  # a mailto URL of which no mail can be made
+    "CPL-RULE": f"{_RFC}4.4",  # a by… attribute that does not go with the frequency
+    "CPL-OVERLAP": f"{_RFC}4.4",  # periods of one time that overlap
+    "CPL-COSTLY": f"{_RFC}4.4.1",  # a recurrence that takes too long to work out
+    "CPL-TZID": f"{_RFC}4.4",  # a time zone this server does not know
+    "CPL-TZURL": f"{_RFC}4.4",  # a time zone this server has no data of
     "CPL-SUB-UNKNOWN": f"{_RFC}8",  # sub names a subaction that does not exist
     "CPL-SUB-LATER": f"{_RFC}8",  # sub names a subaction defined further down
     "CPL-SUB-ITSELF": f"{_RFC}8",  # sub names the subaction it stands in
@@ -66,6 +71,9 @@ CODES: Final[dict[str, str]] = {
     "CPL-CLAMPED": LIMIT,  # a number cut to the nearest this server allows
     "CPL-REDIRECT-ONLY": f"{_RFC}5.1",  # a location that can't be proxied to
     "CPL-MAIL-FROM": f"{_RFC}7.1.1",  # a From in a mailto URL: the server sets its own
+    "CPL-IGNORED": f"{_RFC}4.4",  # part of a recurrence where nothing recurs
+    "CPL-GAP": f"{_RFC}4.4",  # a time that clocks leave out when they are put forward
+    "CPL-DTSTART": f"{_RFC}4.4",  # dtstart is none of the times of its rule
     "CPL-PASSWORD": f"{_RFC}4.1.1",  # subfield password is not recommended
 }
 """Every code with the rule it stands for; docs/reference lists them. A code never changes its meaning."""

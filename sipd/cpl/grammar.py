@@ -29,7 +29,7 @@ NODES: Final[dict[str, NodeShape]] = {
     "address-switch": NodeShape("4.1", "switch", ("field", "subfield"), ("field",), ("address", *_SWITCH_ENDS)),
     "string-switch": NodeShape("4.2", "switch", ("field",), ("field",), ("string", *_SWITCH_ENDS)),
     "language-switch": NodeShape("4.3", "switch", outputs=("language", *_SWITCH_ENDS)),
-    "time-switch": NodeShape("4.4", "switch", ("tzid", "tzurl"), (), ("time", *_SWITCH_ENDS), supported=False),
+    "time-switch": NodeShape("4.4", "switch", ("tzid", "tzurl"), (), ("time", *_SWITCH_ENDS)),
     "priority-switch": NodeShape("4.5", "switch", outputs=("priority", *_SWITCH_ENDS)),
     "location": NodeShape("5.1", "modifier", ("url", "priority", "clear"), ("url",), followed=True),
     "lookup": NodeShape(

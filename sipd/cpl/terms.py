@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.cpl.grammar import OPERATIONS
 from sipd.cpl.sources import hosts_from_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sipd.rows import Settings
 
 MAX_BYTES: Final = 65536
 """Largest script taken unless told otherwise (T41)."""
+
+
+NONE_FETCHED: Final[Mapping[str, bytes]] = MappingProxyType({})
+"""No time zone was fetched."""
 
 
 class Terms(NamedTuple):
@@ -23,15 +28,19 @@ class Terms(NamedTuple):
     max_bytes: int = MAX_BYTES
     hosts: frozenset[str] = frozenset()  # that lookups may fetch from
     phone_users: bool = False  # a user part that looks like a number is one, without user=phone too
+    zone: str = ""  # local time of time-switches that name none, an Olson name; UTC when empty or unknown
+    timezones: Mapping[str, bytes] = NONE_FETCHED  # what was fetched from tzurls: the VTIMEZONE data of each
 
 
-def terms_of(settings: Settings, user_class: str = "") -> Terms:
+def terms_of(settings: Settings, user_class: str = "", timezones: Mapping[str, bytes] = NONE_FETCHED) -> Terms:
     """The terms for a user of that class (his `gateway_class`). Raises ValueError when a setting can't be read."""
     return Terms(
         operations_of(settings.script_operations, user_class),
         settings.max_script,
         hosts_from_text(settings.script_hosts),
         settings.phone_users,
+        settings.time_zone,
+        timezones,
     )
 
 

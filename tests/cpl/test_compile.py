@@ -111,8 +111,6 @@ ERRORS = [
     (IN.format("<sub ref='voice'/>"), "CPL-SUB-UNKNOWN", "§8", "define it"),
     (IN.format("<sub ref='incoming'/>"), "CPL-SUB-UNKNOWN", "§8", ""),
     (IN.format("<sub/>"), "CPL-REQUIRED", "§8", "ref"),
-    # not yet, or not here
-    (IN.format("<time-switch/>"), "CPL-UNSUPPORTED", "§4.4", ""),
 ]
 
 

@@ -16,7 +16,7 @@ from tests.cpl.test_warnings import WARNED
 
 FIGURES = Path(__file__).parent / "rfc3880"
 EXTENSIONS = {"fig28.cpl", "fig29.cpl"}  # §12.10: tags and attributes of other namespaces
-NOT_YET = {"fig25.cpl": ["CPL-UNSUPPORTED"], "fig27.cpl": ["CPL-SOURCE"]}
+NOT_YET = {"fig27.cpl": ["CPL-SOURCE"]}
 
 BEYOND_A_SCHEMA = {
     "CPL-CHOICE",  # exactly one of several attributes
@@ -25,7 +25,6 @@ BEYOND_A_SCHEMA = {
     "CPL-SUB-ITSELF",
     "CPL-SCHEME",
     "CPL-SOURCE",  # URIs are legal, and refused here
-    "CPL-UNSUPPORTED",
     "CPL-MAIL",  # the schema sees the scheme only
     "CPL-MAILS",
     "CPL-URI",  # the schema sees the scheme only

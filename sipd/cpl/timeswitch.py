@@ -1,0 +1,144 @@
+"""The time-switch: its zone, and what its outputs ask for (RFC 3880 §4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sipd.cpl.counting import Budget, Costly, nth_start
+from sipd.cpl.findings import shown
+from sipd.cpl.occurs import MAX_LENGTH, Moment, NotPositive, Overlapping, Periods, moment_in
+from sipd.cpl.recurrence import DAY, NEVER, OF_A_RULE, read_timetable
+from sipd.cpl.switches import Condition
+from sipd.cpl.zones import Zone, datetime_of, instant_of, zone_hint, zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sipd.cpl.document import Element
+    from sipd.cpl.findings import Report
+    from sipd.script import Facts
+
+YEARS_TO_RECUR: Final = 60
+"""A rule that gives nothing for so many years is warned about."""
+
+LASTING: Final = 2040
+"""A year in which zones have the changes of clocks that are the rule today, for warnings."""
+
+_BLANKS: Final = " \t\r\n"
+
+
+class TimeSwitches:
+    """Reads the time-switches of one script."""
+
+    def __init__(self, report: Report, zone: Zone, timezones: Mapping[str, bytes]) -> None:
+        self._report = report
+        self._zone = zone
+        self._timezones = timezones
+        self._budget = Budget()
+
+    def zone(self, element: Element) -> Zone | None:
+        """The zone of a switch: that of tzid or tzurl, else the server's; None after reporting."""
+        tzid = element.attributes.get("tzid")
+        tzurl = element.attributes.get("tzurl")
+        if tzid is None and tzurl is None:
+            return self._zone
+        name = (tzid or "").strip(_BLANKS)
+        known = zone_of(name) if name else None
+        if known is not None:
+            return known
+        if tzurl is None:
+            text = f"tzid={shown(tzid or '')}: this server knows no such time zone"
+            self._report.error("CPL-TZID", text, element, "tzid", hint=zone_hint(name))
+            return None
+        text = f"tzurl={shown(tzurl)}: this server has no data of that time zone"
+        hint = "the administrator must allow its host in the setting script_hosts; or use a tzid such as Europe/Paris"
+        self._report.error("CPL-TZURL", text, element, "tzurl", hint=hint)
+        return None
+
+    def condition(self, output: Element, zone: Zone) -> Condition[Moment] | None:
+        """What a `time` asks for; None after reporting."""
+
+        def complain(attribute: str, code: str, text: str, hint: str) -> None:
+            at = attribute if attribute in output.attributes else ""
+            self._report.error(code, text, output, at, section="4.4", hint=hint)
+
+        table = read_timetable(output.attributes, complain)
+        self._warn_of_ignored(output)
+        if table is None:
+            return None
+        try:
+            periods = Periods(table, zone, self._budget)
+            self._warn(output, periods)
+        except NotPositive:
+            complain("dtend", "CPL-VALUE", f"dtend={shown(output.attributes['dtend'])} is not after dtstart", "")
+            return None
+        except Overlapping as error:
+            one, other = (f"{datetime_of(start):%Y-%m-%d %H:%M:%S}" for start in error.starts)
+            text = f"periods overlap: one begins at {one}, and the next at {other} before it has ended"
+            at = "duration" if "duration" in output.attributes else "dtend"
+            complain(at, "CPL-OVERLAP", text, "make the periods shorter, or let them recur less often")
+            return None
+        except Costly:
+            self._complain_of_cost(output, complain)
+            return None
+        wanted = in_words(output)
+        return Condition(periods.contains, "is", wanted, False, (), periods.contains)
+
+    def _complain_of_cost(self, output: Element, complain: Callable[[str, str, str, str], None]) -> None:
+        if "count" in output.attributes:
+            text = "it takes too long to work out where the count of this rule ends"
+            complain("count", "CPL-COSTLY", text, "give the last day instead: until")
+        else:
+            at = "duration" if "duration" in output.attributes else "dtend"
+            text = f"a period is too long for this rule: at most {MAX_LENGTH // DAY} days, and 2000 intervals"
+            complain(at, "CPL-COSTLY", text, "use a larger freq: a period a day is daily, whatever its length")
+
+    def _warn_of_ignored(self, output: Element) -> None:
+        if "freq" in output.attributes:
+            return
+        for name in OF_A_RULE:
+            if name in output.attributes:
+                text = f"{name} is ignored: without freq there is one period only"
+                self._report.warning("CPL-IGNORED", text, output, name, hint='add freq="weekly", or another')
+
+    def _warn(self, output: Element, periods: Periods) -> None:
+        """Of what is legal and surely not meant."""
+        zone, rule = periods.zone, periods.table.rule
+        if not zone.exists(periods.start):
+            later = f"{datetime_of(zone.local(periods.begins)):%H:%M:%S}"
+            text = f"in {zone.name} clocks are put forward over this time: the first period begins at {later}"
+            self._report.warning("CPL-GAP", text, output, "dtstart", hint="choose a time that exists")
+        if rule is None:
+            return
+        if periods.starts is None or self._never_recurs(periods):
+            at = "until" if rule.until is not None else "count" if rule.occurrences == 1 else "freq"
+            text = "this does not recur: the only period is the first, at dtstart"
+            self._report.warning("CPL-NEVER", text, output, at, section="4.4", hint="look at its by… attributes")
+            return
+        if not periods.starts.names(periods.start):
+            text = "dtstart is not one of the times of its rule: its period is on the list all the same"
+            hint = "let dtstart be the first of the times, so that all servers agree"
+            self._report.warning("CPL-DTSTART", text, output, "dtstart", hint=hint)
+
+    def _never_recurs(self, periods: Periods) -> bool:
+        if periods.starts is None:
+            return True
+        begins = periods.zone.local(periods.begins)
+        following = nth_start(periods.starts, 1, begins, self._budget, YEARS_TO_RECUR)
+        return following == NEVER or following > periods.last
+
+
+def look(zone: Zone) -> Callable[[Facts], Moment]:
+    """How a call's time is seen in a zone."""
+    return lambda facts: moment_in(zone, instant_of(facts.now))
+
+
+def in_words(output: Element) -> str:
+    """The attributes of a `time` for the trace: `weekly 20000703T090000 PT8H byday=MO,TU`."""
+    values = output.attributes
+    words = [values[name].strip() for name in ("freq", "dtstart", "duration", "dtend") if name in values]
+    if "dtend" in values:
+        words[-1] = f"to {words[-1]}"
+    if "freq" in values:
+        words += [f"{name}={values[name].strip()}" for name in values if name in OF_A_RULE]
+    return " ".join(words)
