@@ -77,14 +77,17 @@ def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
     caller wants, as without a script (RFC 3841 §7.2); wishes that can't be
     read are none.
     """
+    bindings, request = tables.bindings(owner), inquiry.request
     if inquiry.callee != owner:
-        return target_set(tables.bindings(owner), inquiry.wall)
+        return target_set(bindings, inquiry.wall)
+    if len(bindings) == 1 and not inquiry.uri.params and (not request.extras or ASKED.isdisjoint(request.extras)):
+        return [target_of(bindings[0])] if bindings[0].expires_at > inquiry.wall else []
     try:
         live = live_bindings(inquiry, tables, owner)
     except SipError:  # a GRUU of nobody who is there
         return []
     try:
-        return _targets(wanted(inquiry.request, live))
+        return _targets(wanted(request, live))
     except BadSyntax:
         return target_set(live, inquiry.wall)
 

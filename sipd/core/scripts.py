@@ -36,30 +36,28 @@ MAX_LOGS: Final = 20
 
 def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
     """The call as the script shall see it (RFC 3880 §4.1.1)."""
-    request = inquiry.request
+    request, owner, direction, uri = inquiry.request, decision.owner, decision.direction, inquiry.uri
+    names, first = request.names, request.first
     return Facts(
-        owner=decision.owner,
-        direction=decision.direction,
-        origin=request.from_,
-        destination=as_address(inquiry.uri, decision.owner) if decision.direction == "incoming" else inquiry.uri,
-        original_destination=request.to,
-        now=datetime.fromtimestamp(inquiry.wall, UTC),
-        subject=request.first("Subject"),
-        organization=request.first("Organization"),
-        user_agent=request.first("User-Agent"),
-        accept_language=_merged(request, "Accept-Language"),
-        priority=request.first("Priority"),
-        authenticated=inquiry.identity.user or None,
+        owner,
+        direction,
+        request.from_,
+        as_address(uri, owner) if direction == "incoming" else uri,
+        request.to,
+        datetime.fromtimestamp(inquiry.wall, UTC),
+        first("Subject") if "Subject" in names else None,
+        first("Organization") if "Organization" in names else None,
+        first("User-Agent") if "User-Agent" in names else None,
+        ", ".join(request.values("Accept-Language")) if "Accept-Language" in names else None,
+        first("Priority") if "Priority" in names else None,
+        inquiry.identity.user or None,
     )
-
-
-def _merged(request: Request, name: str) -> str | None:
-    """All values of a list header in one text; None when there is none."""
-    return ", ".join(request.values(name)) if name in request.names else None
 
 
 def in_order(targets: tuple[Target, ...], ordering: str) -> list[list[Target]]:
     """The location set as groups to ring one after another (RFC 3880 §6.1)."""
+    if len(targets) == 1:
+        return [[targets[0]]]
     by_priority = sorted(targets, key=lambda target: -target.q)
     if ordering == "parallel":
         return [by_priority] if by_priority else []

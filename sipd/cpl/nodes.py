@@ -241,20 +241,21 @@ class LookupNode(Ask):
 
     def told(self, run: Run, result: Result) -> Next:
         """Success adds what was found; the set is cleared only when something is added."""
-        outcome = result.outcome if isinstance(result, LookupResult) else "failure"
-        if isinstance(result, LookupResult) and outcome == "success":
-            if result.targets:
-                run.modified = True
-                if self.clear or not run.targets:
-                    run.targets = result.targets
+        outcome, took = "failure", None
+        if isinstance(result, LookupResult):
+            outcome, found, took = result
+            if outcome == "success":
+                if found:
+                    run.modified = True
+                    if self.clear or not run.targets:
+                        run.targets = found
+                    else:
+                        run.add(found)
                 else:
-                    run.add(result.targets)
-            else:
-                outcome = "notfound"
+                    outcome = "notfound"
         way = self.ways.get(outcome, NO_OUTPUT)
         if run.trace is not None:
             seen = (self.effect.source, outcome, way.label, run.targets[:MOST_SHOWN], len(run.targets))
-            took = result.took if isinstance(result, LookupResult) else None
             run.trace.append(Visit(self.place, words.looked_up, seen, way.step, took))
         return way.following
 
@@ -278,8 +279,10 @@ class Proxy(Ask):
         """Ring them, best priority first; None when there is nobody to ring."""
         run.proxied = True
         targets = run.targets
-        if any(t.uri.scheme not in PROXYABLE for t in targets):
-            targets = tuple(t for t in targets if t.uri.scheme in PROXYABLE)
+        for target in targets:
+            if target.uri.scheme not in PROXYABLE:
+                targets = tuple(t for t in targets if t.uri.scheme in PROXYABLE)
+                break
         if not targets:
             return None
         if len(targets) > 1:
@@ -288,26 +291,26 @@ class Proxy(Ask):
                 targets = targets[:1]
         if run.trace is not None:
             run.trace.append(Visit(self.place, words.rang, (self.ordering, targets[:MOST_SHOWN], len(targets))))
-        self._used(run, targets)
+        if len(run.targets) == len(targets):
+            run.targets = ()
+        else:  # used locations leave the set, others stay (§6.1)
+            used = set(map(id, targets))
+            run.targets = tuple(t for t in run.targets if id(t) not in used)
         return ProxyTo(targets, self.ordering, self.timeout, self.recurse)
-
-    def _used(self, run: Run, targets: tuple[Target, ...]) -> None:
-        # Used locations leave the set, others stay (§6.1).
-        used = set(map(id, targets))
-        run.targets = tuple(t for t in run.targets if id(t) not in used) if len(run.targets) > len(targets) else ()
 
     def told(self, run: Run, result: Result) -> Next:
         """Take the outcome's output, or default."""
-        outcome = result.outcome if isinstance(result, ProxyResult) else "failure"
-        if isinstance(result, ProxyResult) and outcome == "redirection":
-            if self.recurse:
-                outcome = "failure"  # with recurse the redirection output is never taken (§6.1)
-            else:
-                run.add(result.contacts, MAX_LOCATIONS)
+        outcome, took = "failure", None
+        if isinstance(result, ProxyResult):
+            outcome, contacts, took = result
+            if outcome == "redirection":
+                if self.recurse:
+                    outcome = "failure"  # with recurse the redirection output is never taken (§6.1)
+                else:
+                    run.add(contacts, MAX_LOCATIONS)
         way = self.ways.get(outcome, self.default)
         if run.trace is not None:
             seen = (outcome, way.label, run.targets[:MOST_SHOWN], len(run.targets))
-            took = result.took if isinstance(result, ProxyResult) else None
             run.trace.append(Visit(self.place, words.rung, seen, way.step, took))
         return way.following
 

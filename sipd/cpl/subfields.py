@@ -121,10 +121,12 @@ def subfield_of(field: str, subfield: str, phone_users: bool = False) -> Callabl
     """
     if subfield == "display":
         return DISPLAYS[field]
-    address, part = FIELDS[field], SUBFIELDS[subfield]
-    if phone_users and subfield == "tel":
-        part = _tel_by_looks
-    return lambda facts: part(address(facts))
+    part = _tel_by_looks if phone_users and subfield == "tel" else SUBFIELDS[subfield]
+    if field == "origin":  # each written out, as every call of a function costs
+        return lambda facts: part(facts.origin.uri)
+    if field == "destination":
+        return lambda facts: part(facts.destination)
+    return lambda facts: part(facts.original_destination.uri)
 
 
 def _subject(facts: Facts) -> str | None:

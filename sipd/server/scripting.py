@@ -63,6 +63,7 @@ class CplRun:
         "_fork",
         "_logs",
         "_over",
+        "_rang_at",
         "_recurse",
         "_result",
         "_running",
@@ -84,6 +85,7 @@ class CplRun:
         self._timer: Handle | None = None
         self._finals: list[Response] = []  # of the proxy operations done
         self._recurse = True
+        self._rang_at = 0.0  # when the proxy operation under way began
         self._answers: str | None = None  # who answers for where a redirection of this proxy points
         self._running = False  # a node is being carried out: what it comes to at once is left in `_result`
         self._result: ProxyResult | None = None
@@ -174,6 +176,7 @@ class CplRun:
             self._fork = None
         self._disarm()
         self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
+        result = result._replace(took=self._call.house.now() - self._rang_at)
         if self._running:
             self._result = result
         else:
@@ -211,9 +214,10 @@ class CplRun:
         self._fork = fork
         self._recurse = effect.recurse
         self._answers = None if effect.recurse else who_answers_for(tables, targets, owner)
+        self._rang_at = call.house.now()
         seconds = seconds_to_ring(effect, call.request)
         if seconds is not None:
-            when = call.house.now() + seconds
+            when = self._rang_at + seconds
             self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
         return self._result
@@ -225,8 +229,10 @@ class CplRun:
 
     def _breadth_left(self) -> int:
         """Breadth that no fork of this script has (RFC 5393 §5.3.3.1)."""
-        used = sum(fork.outgoing for fork in self._detached)
-        return self._search.inquiry.breadth - used - (0 if self._fork is None else self._fork.breadth)
+        left = self._search.inquiry.breadth - (0 if self._fork is None else self._fork.breadth)
+        for fork in self._detached:
+            left -= fork.outgoing
+        return left
 
     def _time_over(self) -> None:
         self._timer = None

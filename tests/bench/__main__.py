@@ -44,6 +44,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
     parser.add_argument("--profile", action="store_true", help="one round of sipd under cProfile; its top 40")
     parser.add_argument("--micro", action="store_true", help="the parts in process, without sockets")
+    parser.add_argument("--calls", action="store_true", help="whole calls in process, with and without a script")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs of the runs")
     parsed = parser.parse_args(words)
     for name, known in (("only", SCENARIOS), ("targets", TARGETS)):
@@ -66,6 +67,11 @@ def main(words: Sequence[str] | None = None) -> int:
         from tests.bench import micro
 
         print(micro.table())
+        return 0
+    if options.calls:
+        from tests.bench import calls
+
+        print(calls.table())
         return 0
     if sipp.PROGRAM is None:
         print("sipp is not installed (Debian: sip-tester)", file=sys.stderr)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
 from sipd.core.decision import Proxy, RunScript
+from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
 from sipd.core.routes import record_route_value
 from sipd.cpl import compile
@@ -125,3 +129,14 @@ def test_the_next_uri_has_a_callee_of_its_own():
     further = inquiry.toward(parse_uri(f"sip:{BOB}"), through=ALICE)
     assert isinstance(decide(further, made.tables), Proxy)
     assert (inquiry.callee, further.callee) == (ALICE, BOB)
+
+
+def test_the_question_one_step_on_keeps_all_that_is_not_asked_anew():
+    values: dict[str, Any] = {field.name: object() for field in fields(Inquiry)}
+    asked = Inquiry(**{**values, "consulted": frozenset(), "path": (), "breadth": 7})
+    further = asked.toward(parse_uri("sip:x@y"), consulted=(BOB, "incoming"), through=BOB, breadth=3)
+    changed = {name for name in values if getattr(further, name) is not getattr(asked, name)}
+    assert changed == {"uri", "callee", "marks", "consulted", "path", "breadth"}
+    assert (further.consulted, further.path, further.breadth) == (frozenset({(BOB, "incoming")}), (BOB,), 3)
+    assert (further.callee, further.marks) == ("", ())
+    assert asked.toward(asked.uri).breadth == 7

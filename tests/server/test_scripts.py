@@ -227,3 +227,16 @@ async def test_explain_tells_the_scripts_part(world, autojump_clock):
     [told] = world.house.explain.find("last")
     assert told["status"] == 486
     assert any("bob" in str(step) for step in told["trace"])
+
+
+async def test_explain_says_how_long_the_script_rang(world, autojump_clock):
+    alice, bob = world.phone("alice"), world.phone("bob", "rings")
+    world.bind(f"bob@{DOMAIN}", bob)
+    ringing = '<proxy timeout="12"><noanswer><reject status="busy"/></noanswer></proxy>'
+    world.script(f"bob@{DOMAIN}", cpl(f'<lookup source="registration"><success>{ringing}</success></lookup>'))
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(486)
+    [told] = world.house.explain.find("last")
+    assert [step["chose"] for step in told["trace"] if step["saw"] == "outcome noanswer"] == [
+        "noanswer; {}, after 12 s"
+    ]
