@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from tests.server.phones import DOMAIN, open_world
 
@@ -236,6 +237,7 @@ async def test_explain_says_how_long_the_script_rang(world, autojump_clock):
     world.script(f"bob@{DOMAIN}", cpl(f'<lookup source="registration"><success>{ringing}</success></lookup>'))
     alice.send(alice.request("INVITE", BOB))
     await alice.status(486)
+    await trio.testing.wait_all_tasks_blocked()  # bob's phone is still being cancelled
     [told] = world.house.explain.find("last")
     assert [step["chose"] for step in told["trace"] if step["saw"] == "outcome noanswer"] == [
         "noanswer; {}, after 12 s"
