@@ -18,6 +18,11 @@ NAMES: Final = (
     "calls",
     "dropped",
     "faults",
+    "fetch_failures",
+    "fetches",
+    "log_lines_lost",
+    "mails_lost",
+    "mails_sent",
     "received",
     "relayed",
     "retransmitted",
@@ -43,6 +48,11 @@ class Counters:
         self.scripts = 0  # runs of a user's script
         self.turned_away = 0  # requests of sources that sent too many
         self.unsent = 0  # responses whose way back was gone
+        self.fetches = 0  # what scripts had fetched over HTTP
+        self.fetch_failures = 0  # of these, what could not be had
+        self.log_lines_lost = 0  # lines of scripts that were not kept
+        self.mails_sent = 0  # mails of scripts that a mail server has taken
+        self.mails_lost = 0  # those that none took
         self.faults = 0  # exceptions stopped at the door
 
     def as_dict(self) -> dict[str, int]:

@@ -243,6 +243,27 @@ class AddScriptLog(NamedTuple):
     comment: str
 
 
+class TrimScriptLog(NamedTuple):
+    """Keep only the last lines of a user's log."""
+
+    aor: str
+    most: int
+
+
+class PutTimezone(NamedTuple):
+    """Keep what was fetched from the tzurl of a script; data fetched before is replaced (RFC 3880 §4.4)."""
+
+    url: str
+    data: bytes
+    fetched: float
+
+
+class DropTimezone(NamedTuple):
+    """No longer keep it."""
+
+    url: str
+
+
 class PutLicence(NamedTuple):
     """Keep this licence text; one with the same digest is there already and stays one."""
 
@@ -267,6 +288,9 @@ Change = (
     | DropPeer
     | PutSettings
     | AddScriptLog
+    | TrimScriptLog
+    | PutTimezone
+    | DropTimezone
     | PutLicence
 )
 """What a Store can be asked to do; a sequence of them is carried out whole or not at all."""

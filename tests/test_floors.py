@@ -40,6 +40,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "door",
     "admission",
     "returning",
+    "diary",
     "house",
     "debug",
     "answer",

@@ -16,8 +16,8 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, dispatch, hops, search, stateless
-from sipd.store import cache, options, statements, writer
+from sipd.server import call, diary, dispatch, hops, search, stateless
+from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
 from sipd.transaction.timers import TimerValues
@@ -79,7 +79,8 @@ LIMITS: Final = (
     ("Scripts", "attributes of one tag", reader.MAX_ATTRIBUTES),
     ("Scripts", "locations on one way through a script", nodes.MAX_LOCATIONS),
     ("Scripts", "log entries on one way through a script", nodes.MAX_LOGS),
-    ("Scripts", "lines kept of one user's script log", statements.LOG_LINES),
+    ("Scripts", "lines of scripts that wait to be kept, of all users", diary.WAITING),
+    ("Scripts", "bytes of such a line", diary.LONGEST_LINE),
     ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at least", values.MIN_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at most", values.MAX_TIMEOUT),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sipd.net.resolver import Resolver
     from sipd.seal import Seal
     from sipd.server.admission import Admission
+    from sipd.server.diary import Diary
     from sipd.store import Cache, Writer
     from sipd.transaction import Transactions
 
@@ -42,6 +43,7 @@ class House:
     now: Callable[[], float]  # monotonic seconds
     wall: Callable[[], float]  # seconds since 1970
     start_task: StartTask  # starts a guarded task in the nursery of all calls
+    diary: Diary  # what scripts log
     ids: Ids = field(default_factory=Ids)
     counters: Counters = field(default_factory=Counters)
     explain: Explain = field(default_factory=Explain)

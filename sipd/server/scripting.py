@@ -19,10 +19,8 @@ from sipd.core.scripts import (
     who_answers_for,
 )
 from sipd.cpl.evaluate import evaluate
-from sipd.errors import ServiceUnavailable
 from sipd.hop import Target
 from sipd.message import q_to_text
-from sipd.rows import AddScriptLog
 from sipd.script import (
     Default,
     Log,
@@ -192,12 +190,9 @@ class CplRun:
         self._logs += 1
         if self._logs > MAX_LOGS:
             return
-        house = self._call.house
-        line = AddScriptLog(self._decision.owner, self._search.inquiry.wall, effect.name, effect.comment)
-        try:
-            house.writer.submit((line,), self._decision.owner, _ignore)
-        except ServiceUnavailable:
-            house.log.event("script_log_dropped", owner=self._decision.owner)
+        caller = self._call.request.from_.uri.text
+        line = f"{effect.comment} ({self._decision.direction}, from {caller})".lstrip()
+        self._call.house.diary.add(self._decision.owner, self._search.inquiry.wall, effect.name, line)
 
     def _proxy(self, effect: ProxyTo) -> ProxyResult | None:
         """Ring them; what it came to where that is known at once, else None."""
@@ -286,7 +281,3 @@ class CplRun:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _ignore(fault: Exception | None) -> None:
-    """A log line that could not be written is not the call's affair."""

@@ -37,6 +37,7 @@ from sipd.seal import Seal
 from sipd.server.admission import Admission
 from sipd.server.clock import Clock
 from sipd.server.debug import CATEGORIES, show_more, tap_of
+from sipd.server.diary import Diary
 from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.gauges import gauges_of
@@ -241,6 +242,7 @@ def furnish(
         now = trio.lowlevel.current_clock().current_time
     guard = Guard(NonceWindows(not_before=f"{int(wall()):08x}"))
     counters = Counters()
+    diary = Diary(writer, lambda: cache.settings.script_log_lines, now, counters, LOG)
     house = House(
         tables=cache,
         writer=writer,
@@ -254,6 +256,7 @@ def furnish(
         wall=wall,
         start_task=_no_nursery,
         counters=counters,
+        diary=diary,
     )
     house.explain.resize(settings.traces)
     dispatch = Dispatch(house)

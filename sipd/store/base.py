@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Peer,
         PutDelegate,
         PutDomain,
+        PutTimezone,
         Script,
         ScriptKind,
         ScriptVersion,
@@ -39,7 +40,7 @@ class Removed(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """Every row of the database at one moment. Local domains and delegates come as the change that made them."""
+    """Every row of the database at one moment. What is no row of its own comes as the change that made it."""
 
     users: list[User]
     bindings: list[Binding]
@@ -50,6 +51,7 @@ class Snapshot(NamedTuple):
     settings: Sequence[Settings]
     secret_key: bytes
     removed: Sequence[Removed] = ()
+    timezones: Sequence[PutTimezone] = ()
 
 
 class Store(Protocol):

@@ -21,12 +21,14 @@ from sipd.rows import (
     DropBinding,
     DropPeer,
     DropScript,
+    DropTimezone,
     DropUser,
     EnableScript,
     PutBinding,
     PutPeer,
     PutScript,
     PutSettings,
+    PutTimezone,
     Settings,
 )
 from sipd.store.expiry import Expiry
@@ -37,7 +39,7 @@ from sipd.store.programs import Programs
 from sipd.store.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sipd.cpl import Program
     from sipd.rows import Binding, Change, Peer, Script, ScriptKind, User
@@ -123,6 +125,11 @@ class Cache:
             return None
         owner = self._image.users.get(aor)
         return self._programs.of(script, self.settings, owner.gateway_class if owner is not None else "")
+
+    @property
+    def timezones(self) -> Mapping[str, PutTimezone]:
+        """What was fetched last from each tzurl of a script."""
+        return self._image.timezones
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         """Whether `aor` named `delegate` as one who may register for him."""
@@ -279,6 +286,8 @@ class Cache:
                 self._programs.forget(change.script.aor)
             case DropScript() | EnableScript() | DropUser():
                 self._programs.forget(change.aor)
+            case PutTimezone() | DropTimezone():
+                self._programs.forget_zones()
             case PutPeer() | DropPeer():
                 self._take_peers()
             case _:

@@ -17,6 +17,7 @@ from sipd.rows import (
     DropDomain,
     DropPeer,
     DropScript,
+    DropTimezone,
     DropUser,
     EnableScript,
     PutBinding,
@@ -26,8 +27,10 @@ from sipd.rows import (
     PutPeer,
     PutScript,
     PutSettings,
+    PutTimezone,
     PutUser,
     ScriptKind,
+    TrimScriptLog,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ V = TypeVar("V")
 class Image:
     """All rows, keyed as they are asked for; addresses-of-record and domains are canonical."""
 
-    __slots__ = ("bindings", "delegates", "domains", "peers", "removed", "scripts", "settings", "users")
+    __slots__ = ("bindings", "delegates", "domains", "peers", "removed", "scripts", "settings", "timezones", "users")
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
@@ -58,6 +61,7 @@ class Image:
         self.delegates: set[tuple[str, str]] = set()  # (aor, who may register for it)
         self.peers: dict[str, Peer] = {}
         self.settings: dict[str, Settings] = {}
+        self.timezones: dict[str, PutTimezone] = {}
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Image:
@@ -69,6 +73,7 @@ class Image:
         image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
         image.peers = {peer.name: peer for peer in snapshot.peers}
         image.settings = {settings.name: settings for settings in snapshot.settings}
+        image.timezones = {zone.url: zone for zone in snapshot.timezones}
         return image
 
     def fill(self, users: list[User], bindings: list[Binding], old: Image) -> Iterator[None]:
@@ -186,6 +191,17 @@ class Image:
     def add_script_log(self, change: AddScriptLog) -> None:
         """Nothing: log lines are read from the database."""
 
+    def trim_script_log(self, change: TrimScriptLog) -> None:
+        """Nothing, for the same reason."""
+
+    def put_timezone(self, change: PutTimezone) -> None:
+        """Keep what was fetched."""
+        self.timezones[change.url] = change
+
+    def drop_timezone(self, change: DropTimezone) -> None:
+        """No longer keep it."""
+        self.timezones.pop(change.url, None)
+
     def put_licence(self, change: PutLicence) -> None:
         """Nothing: licences are read from the database when a server starts."""
 
@@ -217,6 +233,8 @@ class Image:
         changes += [
             PutSettings(settings) for name, settings in new.settings.items() if self.settings.get(name) != settings
         ]
+        changes += [zone for url, zone in new.timezones.items() if self.timezones.get(url) != zone]
+        changes += [DropTimezone(url) for url in self.timezones if url not in new.timezones]
         return changes
 
 
@@ -270,6 +288,9 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     DropPeer: Image.drop_peer,
     PutSettings: Image.put_settings,
     AddScriptLog: Image.add_script_log,
+    TrimScriptLog: Image.trim_script_log,
+    PutTimezone: Image.put_timezone,
+    DropTimezone: Image.drop_timezone,
     PutLicence: Image.put_licence,
 }
 """What to do for each kind of change. (Any: each function takes the key's own type.)"""

@@ -16,6 +16,7 @@ from sipd.rows import (
     PutDomain,
     PutScript,
     ScriptVersion,
+    TrimScriptLog,
 )
 from sipd.store.base import Refused, Removed, Snapshot
 from sipd.store.image import Image, missing_user
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sipd.rows import Change, ScriptKind
-
-LOG_LINES: Final = 10_000
-"""Script log lines kept, of all users."""
 
 
 class MemoryStore:
@@ -37,8 +35,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._image = Image()
-        self._log: list[AddScriptLog] = []
         self._versions: dict[tuple[str, ScriptKind], list[ScriptVersion]] = {}
+        self._logs: dict[str, list[AddScriptLog]] = {}  # of each user
         self._secret_key = b""
 
     async def exists(self) -> bool:
@@ -82,6 +80,7 @@ class MemoryStore:
             settings=list(image.settings.values()),
             secret_key=self._secret_key,
             removed=[Removed(*key, version) for key, version in image.removed.items()],
+            timezones=list(image.timezones.values()),
         )
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -102,11 +101,17 @@ class MemoryStore:
                 self._change_script(change)
                 continue
             self._image.apply(change)
-            if isinstance(change, AddScriptLog):
-                self._log = [*self._log[-LOG_LINES:], change]
-            elif isinstance(change, DropUser):
-                self._log = [line for line in self._log if line.aor != change.aor]
-                self._versions = {key: rows for key, rows in self._versions.items() if key[0] != change.aor}
+            match change:
+                case AddScriptLog():
+                    self._logs.setdefault(change.aor, []).append(change)
+                case TrimScriptLog():
+                    lines = self._logs.get(change.aor, [])
+                    del lines[: max(0, len(lines) - change.most)]
+                case DropUser():
+                    self._logs.pop(change.aor, None)
+                    self._versions = {key: rows for key, rows in self._versions.items() if key[0] != change.aor}
+                case _:
+                    pass
         return None
 
     def _change_script(self, change: PutScript | DropScript | EnableScript) -> None:
@@ -138,7 +143,7 @@ class MemoryStore:
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""
         await trio.lowlevel.checkpoint()
-        return [line for line in self._log if line.aor == aor][-limit:]
+        return self._logs.get(aor, [])[-limit:] if limit > 0 else []
 
     async def script_versions(self, aor: str, kind: ScriptKind = "cpl") -> list[ScriptVersion]:
         """What has been done to this user's script, oldest first."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from sipd.errors import BadSyntax, SetupError
 from sipd.message import parse_route, split_list
 from sipd.rows import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HINTS: Final = get_type_hints(Settings)
 WORDS: Final = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
@@ -39,7 +39,7 @@ BOUNDS: Final = {
     "max_request_rate": (0, 1_000_000),
     "script_versions": (0, 1000),
     "script_traces": (0, 1000),
-    "script_log_lines": (0, 1_000_000),
+    "script_log_lines": (0, 100_000),
     "mail_limit": (0, 10_000),
 }
 """Least and most that a number may be.
@@ -47,6 +47,12 @@ BOUNDS: Final = {
 RFC 3261: Timer C above three minutes (§16.6), no minimum above an hour (§10.3).
 """
 
+
+MAIL_SERVER: Final = re.compile(
+    r"(?=.{1,200}$)(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII,
+)
+"""`host` or `host:port`; an IPv6 address stands in brackets."""
 
 DOMAIN: Final = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 """A domain name that leaves room for the digits of a number in front (RFC 6116 §3.2)."""
@@ -93,6 +99,8 @@ def _read(key: str, value: str) -> object:
         raise SetupError(f"service_route can't be {value!r}", "It is SIP URIs as in <sip:proxy.example.com;lr>")
     if key == "enum" and value and not DOMAIN.fullmatch(value):
         raise SetupError(f"enum can't be {value!r}", "It is a domain as e164.arpa, or empty")
+    if key in FORMS and value and not FORMS[key].is_one(value):
+        raise SetupError(f"{key} can't be {value!r}", FORMS[key].hint)
     return value
 
 
@@ -105,6 +113,34 @@ def _check_scripts(key: str, value: str) -> None:
     except ValueError as error:
         hint = "It is all, none or operations, and CLASS:operations for users of a class"
         raise SetupError(f"{key} can't be {value!r}: {error}", hint if key == "script_operations" else "") from error
+
+
+class Form(NamedTuple):
+    """What a text setting that is not empty must look like."""
+
+    is_one: Callable[[str], bool]
+    hint: str
+
+
+def _is_mail_server(text: str) -> bool:
+    found = MAIL_SERVER.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 25) < 65536
+
+
+def _is_mail_address(text: str) -> bool:
+    """Whether it is an addr-spec in ASCII (RFC 5322 §3.4.1), with nothing around it."""
+    from sipd.cpl.mailto import BadMailto, address_of  # here, as the package takes a while to load
+
+    try:
+        return address_of(text) == text
+    except BadMailto:
+        return False
+
+
+FORMS: Final = {
+    "mail_server": Form(_is_mail_server, "It is the host that takes mail, as localhost or mail.example.com:587"),
+    "mail_from": Form(_is_mail_address, "It is a mail address as sipd@example.com"),
+}
 
 
 def _is_loose_route(text: str) -> bool:

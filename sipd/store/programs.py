@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.errors import ScriptError
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from sipd.cpl import Program, Terms
     from sipd.log import EventLog
     from sipd.rows import Script, Settings
+
+
+TZURL: Final = (b"tzurl", b"t\0z\0u\0r\0l")
+"""What stands in scripts that have a time zone fetched: in UTF-8, and in UTF-16 of either kind."""
 
 
 class _Compiled(NamedTuple):
@@ -54,6 +58,12 @@ class Programs:
     def forget(self, aor: str) -> None:
         """The user is gone."""
         self._compiled.pop(aor, None)
+
+    def forget_zones(self) -> None:
+        """A time zone that scripts fetch is another one now."""
+        for aor, compiled in tuple(self._compiled.items()):
+            if any(word in compiled.script.text for word in TZURL):
+                del self._compiled[aor]
 
     def _terms(self, script: Script, settings: Settings, user_class: str) -> Terms | None:
         from sipd.cpl import terms_of  # here, as the room takes a while to load

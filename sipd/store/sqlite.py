@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from sipd.errors import SetupError, StoreAway
-from sipd.rows import AddScriptLog, PutDelegate, PutDomain
+from sipd.rows import AddScriptLog, PutDelegate, PutDomain, PutTimezone
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
 from sipd.store.lockfile import LockFile
@@ -159,6 +159,7 @@ class SqliteStore:
                 settings=[sql.settings_of(row) for row in await _read(reader, sql.ALL_SETTINGS)],
                 secret_key=bytes.fromhex(key),
                 removed=[Removed(*row) for row in await _read(reader, sql.LAST_VERSIONS) if row[:2] not in there],
+                timezones=[PutTimezone(*row) for row in await _read(reader, sql.ALL_TIMEZONES)],
             )
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error

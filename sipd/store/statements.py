@@ -21,6 +21,7 @@ from sipd.rows import (
     DropDomain,
     DropPeer,
     DropScript,
+    DropTimezone,
     DropUser,
     EnableScript,
     Peer,
@@ -31,10 +32,12 @@ from sipd.rows import (
     PutPeer,
     PutScript,
     PutSettings,
+    PutTimezone,
     PutUser,
     Script,
     ScriptVersion,
     Settings,
+    TrimScriptLog,
     User,
 )
 
@@ -48,16 +51,9 @@ class Ran(Protocol):
     def rowcount(self) -> int:
         """Rows that an UPDATE matched."""
 
-    @property
-    def lastrowid(self) -> int | None:
-        """The id that an INSERT made."""
-
 
 Execute = Callable[[str, Sequence[Value]], Ran]
 """Runs one statement with its parameters."""
-
-LOG_LINES: Final = 1000
-"""Lines kept of one user's scripts; a few more may stand until the next sweep."""
 
 PUT_BINDING: Final = """
     REPLACE INTO contacts (aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance,
@@ -113,9 +109,11 @@ PUT_SETTINGS: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
         ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VALUES (?, ?, ?, ?)"
-SWEEP_SCRIPT_LOG: Final = """
+TRIM_SCRIPT_LOG: Final = """
     DELETE FROM script_log WHERE aor = ? AND id <= (
         SELECT id FROM (SELECT id FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS kept)"""
+PUT_TIMEZONE: Final = "REPLACE INTO timezones (url, data, fetched) VALUES (?, ?, ?)"
+DROP_TIMEZONE: Final = "DELETE FROM timezones WHERE url = ?"
 PUT_LICENCE: Final = "REPLACE INTO licence (digest, licence_text, added) VALUES (?, ?, ?)"
 PUT_META: Final = "REPLACE INTO sipd_meta (name, value) VALUES (?, ?)"
 
@@ -144,6 +142,7 @@ ALL_SETTINGS: Final = """
 SCRIPT_VERSIONS: Final = """
     SELECT aor, kind, version, script, media_type, modified, modified_by, what FROM script_versions
     WHERE aor = ? AND kind = ? ORDER BY version"""
+ALL_TIMEZONES: Final = "SELECT url, data, fetched FROM timezones"
 SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
 
 
@@ -213,13 +212,6 @@ def put_settings(execute: Execute, change: PutSettings) -> None:
     execute(PUT_SETTINGS, change.settings)
 
 
-def add_script_log(execute: Execute, change: AddScriptLog) -> None:
-    """One line, and now and then a sweep of the oldest."""
-    row_id = execute(ADD_SCRIPT_LOG, change).lastrowid
-    if row_id is not None and row_id % 100 == 0:
-        execute(SWEEP_SCRIPT_LOG, (change.aor, change.aor, LOG_LINES))
-
-
 WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutBinding: put_binding,
     DropBinding: lambda execute, change: execute(DROP_BINDING, change),
@@ -235,7 +227,10 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutPeer: lambda execute, change: execute(PUT_PEER, change.peer),
     DropPeer: lambda execute, change: execute(DROP_PEER, change),
     PutSettings: put_settings,
-    AddScriptLog: add_script_log,
+    AddScriptLog: lambda execute, change: execute(ADD_SCRIPT_LOG, change),
+    TrimScriptLog: lambda execute, change: execute(TRIM_SCRIPT_LOG, (change.aor, change.aor, change.most)),
+    PutTimezone: lambda execute, change: execute(PUT_TIMEZONE, change),
+    DropTimezone: lambda execute, change: execute(DROP_TIMEZONE, change),
     PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
 }
 """What to run for each kind of change. (Any: each function takes the key's own type.)"""

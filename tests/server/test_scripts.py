@@ -217,7 +217,7 @@ async def test_log_lines_reach_the_owners_log(world, autojump_clock):
     alice.send(alice.request("INVITE", BOB))
     await alice.status(486)
     [line] = await world.store.script_log(f"bob@{DOMAIN}")
-    assert (line.name, line.comment) == ("calls", "somebody rang")
+    assert (line.name, line.comment) == ("calls", f"somebody rang (incoming, from {ALICE})")
 
 
 async def test_explain_tells_the_scripts_part(world, autojump_clock):

@@ -12,6 +12,7 @@ from sipd.rows import (
     DropDomain,
     DropPeer,
     DropScript,
+    DropTimezone,
     DropUser,
     EnableScript,
     Peer,
@@ -21,9 +22,11 @@ from sipd.rows import (
     PutPeer,
     PutScript,
     PutSettings,
+    PutTimezone,
     PutUser,
     ScriptVersion,
     Settings,
+    TrimScriptLog,
 )
 from sipd.store import Cache, MemoryStore, Refused, SqliteStore, create
 from sipd.store.base import Removed
@@ -239,11 +242,20 @@ class TestStore:
         assert await store.script_log(ALICE) == lines
         assert await store.script_log(ALICE, limit=2) == lines[-2:]
 
-    async def test_script_log_is_bounded(self, store):
-        for _ in range(13):
-            await apply(store, *[AddScriptLog(ALICE, 1.0, "", "x") for _ in range(100)])
-        kept = len(await store.script_log(ALICE, limit=100_000))
-        assert 1000 <= kept <= 10_001
+    @pytest.mark.parametrize(("most", "kept"), [(2, [3, 4]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4]), (0, [])])
+    async def test_script_log_is_cut_to_the_last_lines_of_that_user(self, store, most, kept):
+        lines = [AddScriptLog(ALICE, float(number), "", f"{number}") for number in range(5)]
+        other = AddScriptLog(BOB, 1.0, "", "his")
+        await apply(store, *lines, other, TrimScriptLog(ALICE, most))
+        assert await store.script_log(ALICE) == [lines[number] for number in kept]
+        assert await store.script_log(BOB) == [other]
+
+    async def test_timezones_are_kept_by_url(self, store):
+        zone = PutTimezone("https://zones.example.com/a?b=1", b"BEGIN:VTIMEZONE\r\n\xff\x00", 1e9)
+        newer = PutTimezone(zone.url, b"another", 2e9)
+        await apply(store, zone, PutTimezone("http://zones.example.com/b", b"", 1e9))
+        await apply(store, newer, DropTimezone("http://zones.example.com/b"), DropTimezone("http://nowhere"))
+        assert list((await store.load_all()).timezones) == [newer]
 
     async def test_is_sound(self, store):
         assert await store.check() == []

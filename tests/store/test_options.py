@@ -29,3 +29,54 @@ def test_enum_is_a_domain(value):
 @pytest.mark.parametrize("value", ["", "e164.arpa", "e164.arpa.", "_enum.Example-1.com"])
 def test_enum_is_a_domain_or_nothing(value):
     assert settings_from_texts([f"enum={value}"]) == {"enum": value}
+
+
+@pytest.mark.parametrize("value", ["", "localhost", "mail.example.com:587", "192.0.2.1", "[2001:db8::1]:25", "m_x-1."])
+def test_a_mail_server_is_a_host_with_or_without_a_port(value):
+    assert settings_from_texts([f"mail_server={value}"]) == {"mail_server": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a b", "host:", "host:0", "host:65536", "smtp://host", "2001:db8::1", "-h -x;", "a..b", "user@host", "h" * 201],
+)
+def test_what_is_no_mail_server_is_refused(value):
+    with pytest.raises(SetupError, match="mail_server can't be"):
+        settings_from_texts([f"mail_server={value}"])
+
+
+@pytest.mark.parametrize(
+    "value", ["", "sipd@example.com", '"call server"@example.com'.replace(" ", "."), "a+b@[192.0.2.1]"]
+)
+def test_mails_come_from_an_address(value):
+    assert settings_from_texts([f"mail_from={value}"]) == {"mail_from": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sipd",
+        "Sipd <sipd@example.com>",
+        "a@b, c@d",
+        "a@b\r\nBcc: c@d",
+        "é@example.com",
+        "a b@example.com",
+        "@",
+        "a@",
+        '"',
+    ],
+)
+def test_what_is_no_address_is_refused(value):
+    with pytest.raises(SetupError, match="mail_from can't"):
+        settings_from_texts([f"mail_from={value}"])
+
+
+@pytest.mark.parametrize("value", ["", "www.example.com", "a.example b.example:8080", "192.0.2.1, [2001:db8::1]"])
+def test_script_hosts_are_hosts(value):
+    assert settings_from_texts([f"script_hosts={value}"]) == {"script_hosts": value}
+
+
+@pytest.mark.parametrize("value", ["http://www.example.com", "*", "*.example.com", "a.example:0", "a/b"])
+def test_what_is_no_host_is_refused(value):
+    with pytest.raises(SetupError, match="script_hosts can't be"):
+        settings_from_texts([f"script_hosts={value}"])
