@@ -243,6 +243,7 @@ class TestOutside:
         writer.submit([PutBinding(binding())], ALICE, lambda error: None)
         with trio.fail_after(1):
             await changed.wait()
+            await writer.drain()  # the other's may be noticed before ours is on disk
         assert cache.bindings(ALICE) == (binding(),)
 
     async def test_nothing_of_ours_is_lost_in_between(self, server, other):
