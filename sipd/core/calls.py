@@ -84,12 +84,22 @@ def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
 
 def _check_path(inquiry: Inquiry, callee: str) -> None:
     """482 where the search has come through this user already, 483 where it has come through too many."""
-    if callee in inquiry.path:
+    if callee in inquiry.path and not _named_by_own_script(inquiry, callee):
         inquiry.trace.append(Step("find_user", callee, "twice"))
         raise LoopDetected
     if len(inquiry.path) > MOST_DEEP:
         inquiry.trace.append(Step("find_user", callee, "too deep"))
         raise TooManyHops
+
+
+def _named_by_own_script(inquiry: Inquiry, callee: str) -> bool:
+    """Whether the user's own script has just named him: then his phones are meant, once (ADR 19).
+
+    He stands twice at the end of the path then, as who was called and as who
+    wrote the location; a third time is a circle.
+    """
+    path = inquiry.path
+    return path[-2:] == (callee, callee) and path.count(callee) == 2 and (callee, "incoming") in inquiry.consulted
 
 
 def _check_method(method: str) -> None:

@@ -127,12 +127,26 @@ async def test_scripts_in_a_circle_end_the_call_and_ring_nobody_twice(world, aut
     assert world.house.counters.scripts == len(names)
 
 
-async def test_a_script_that_proxies_to_its_own_user_fails_there(world, autojump_clock):
+async def test_a_script_that_names_its_own_user_means_his_phones(world, autojump_clock):
+    """As figure 2 does; his script has had its say, and is not asked again (ADR 19)."""
     bob = world.phone("bob", "answers")
     world.bind(f"bob@{DOMAIN}", bob)
-    alice = call(world, f'<location url="{BOB}"><proxy><failure><reject status="403"/></failure></proxy></location>')
-    await alice.status(403)
-    assert rung(bob) == []
+    alice = call(world, f'<location url="{BOB}"><proxy/></location>')
+    await alice.status(200)
+    assert len(bob.requests("INVITE")) == 1
+    carol = call(world, f'<location url="{BOB}"/>', caller="carol")  # left to policy
+    await carol.status(200)
+    assert world.house.counters.scripts == 2
+
+
+async def test_a_script_that_names_its_own_user_who_is_registered_as_himself_is_a_loop(world, autojump_clock):
+    world.bind_again([Binding(aor=f"bob@{DOMAIN}", uri=BOB, expires_at=WALL + 1e6)])
+    alice = call(world, f'<location url="{BOB}"><proxy/></location>')
+    await alice.status(482)
+    carol = call(world, LOOKUP.format(f'<location url="{BOB}"><proxy/></location>'), caller="carol")
+    await carol.status(482)
+    dave = call(world, '<log comment="nothing"/>', caller="dave")
+    await dave.status(482)
 
 
 async def test_scripts_that_fan_out_are_bounded(world, autojump_clock):
