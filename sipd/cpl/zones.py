@@ -5,6 +5,7 @@ Instants and local times are whole seconds of the calendar, see `recurrence`.
 
 from __future__ import annotations
 
+import calendar
 import zoneinfo
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -116,16 +117,23 @@ class Zone:
         return known
 
     def _find_gaps(self, year: int) -> list[tuple[int, int]]:
-        first = datetime(year, 1, 1).toordinal()
+        day = datetime(year, 1, 1).toordinal()
+        end = day + 365 + calendar.isleap(year)
         offset_of = self._tz.utcoffset
         found = []
-        before = offset_of(datetime_of(first * DAY))
-        for day in range(first + 1, first + 366 + (year % 4 == 0)):
-            after = offset_of(datetime_of(day * DAY))
-            if after != before:
-                if _seconds(after) > _seconds(before):
-                    found.append(self._gap(day, _seconds(before)))
-                before = after
+        before = offset_of(datetime.fromordinal(day))
+        while day < end:
+            week = min(day + 7, end)
+            if offset_of(datetime.fromordinal(week)) == before:  # no zone ever went forth and back in a week
+                day = week
+                continue
+            while day < week:
+                day += 1
+                after = offset_of(datetime.fromordinal(day))
+                if after != before:
+                    if _seconds(after) > _seconds(before):
+                        found.append(self._gap(day, _seconds(before)))
+                    before = after
         return found
 
     def _gap(self, day: int, before: int) -> tuple[int, int]:
