@@ -11,6 +11,8 @@ from sipd.cpl.document import CPL_NAMESPACE, XML_HINTS, Element, Text
 from sipd.cpl.findings import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipd.cpl.findings import Report
 
 MAX_DEPTH: Final = 64
@@ -215,7 +217,7 @@ class Reader:
             )
 
 
-def read(text: Text, report: Report) -> Element | None:
+def read(text: Text, report: Report, reader: Callable[[Text, Report], Reader] = Reader) -> Element | None:
     """The script's root element, or None when it is not one of CPL; what is wrong is in the report.
 
     Raises Stop when the document can't be read to its end. A bare DOCTYPE of
@@ -223,7 +225,7 @@ def read(text: Text, report: Report) -> Element | None:
     to an entity it might have declared is an error like any other.
     """
     try:
-        return Reader(text, report).read()
+        return reader(text, report).read()
     except _Doctype as found:
         begin, end = found.args
     report.at_offset(
@@ -234,7 +236,7 @@ def read(text: Text, report: Report) -> Element | None:
     filler = blanks.encode() + b" " * (end - begin - len(blanks))
     bare = Text(text.data[:begin] + filler + text.data[end:])
     try:
-        return Reader(bare, report).read()
+        return reader(bare, report).read()
     except _Doctype as found:
         report.at_offset("error", "CPL-DTD", "a second DOCTYPE", found.args[0])
         raise Stop from None
