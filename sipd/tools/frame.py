@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pwd
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +15,7 @@ import trio
 
 from sipd import __version__
 from sipd.control.rpc import tell_server
-from sipd.control.verbs import Arguments, Refusal
+from sipd.control.verbs import Arguments, Refusal, When
 from sipd.errors import SetupError, StoreAway
 from sipd.store import locate, open_store
 
@@ -78,7 +80,7 @@ def run_verb(
         try:
             if not verb.makes:
                 await store.open()
-            return await verb.run(store, Arguments(values))
+            return await verb.run(store, Arguments(values, system_user()))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
                 await store.close()
@@ -86,6 +88,14 @@ def run_verb(
     result = trio.run(work)
     tell_server(url)
     return result
+
+
+def system_user() -> str:
+    """The name that the system knows the caller by."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def read_file(name: str) -> bytes:
@@ -120,7 +130,10 @@ def show(data: Plain, *, as_json: bool, prints: str = "", unmade: str = "nothing
     if as_json:
         print(json.dumps(data, indent=2, ensure_ascii=True))
     elif isinstance(data, dict) and prints:
-        text = str(data[prints])
+        text = str(data[prints]) or unmade
+        if sys.stdout.isatty():  # a file gets it as it is
+            lines = (line.removesuffix("\r").split("\t") for line in text.split("\n"))
+            text = "\n".join("\t".join(map(_cell, parts)) for parts in lines)
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     elif isinstance(data, dict):
         print("\n".join(_lines(data)))
@@ -135,13 +148,17 @@ def table(rows: Sequence[Mapping[str, Plain]]) -> list[str]:
     keys = list(rows[0])
     cells = [[_cell(row[key]) for key in keys] for row in rows]
     widths = [max(len(line[column]) for line in [keys, *cells]) for column in range(len(keys))]
-    right = [all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows) for key in keys]
+    right = [all(_is_number(row[key]) for row in rows) for key in keys]
 
     def line(texts: Sequence[str]) -> str:
         aligned = (t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True))
         return "  ".join(aligned).rstrip(" ")
 
     return [line(keys), *(line(texts) for texts in cells)]
+
+
+def _is_number(value: Plain) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool | When)
 
 
 def _lines(data: Mapping[str, Plain]) -> list[str]:
@@ -152,6 +169,8 @@ def _lines(data: Mapping[str, Plain]) -> list[str]:
 def _cell(value: Plain) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, When):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
     if isinstance(value, list | tuple):
         return "; ".join(_cell(one) for one in value)
     text = "" if value is None else str(value)

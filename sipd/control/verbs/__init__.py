@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from sipd.control.verbs import db, domain, peer, script, server, ul, user
-from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Value, Verb
+from sipd.control.verbs import db, domain, peer, script, script_history, server, ul, user
+from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Value, Verb, When
 
 VERBS: Final[tuple[Verb, ...]] = (
     *db.VERBS,
@@ -12,6 +12,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     *ul.VERBS,
     *peer.VERBS,
     *script.VERBS,
+    *script_history.VERBS,
     *server.VERBS,
 )
 
@@ -25,4 +26,4 @@ NOUNS: Final = {
     "server": "the server configuration",
 }
 
-__all__ = ["NOUNS", "VERBS", "Arguments", "Parameter", "Plain", "Refusal", "Value", "Verb"]
+__all__ = ["NOUNS", "VERBS", "Arguments", "Parameter", "Plain", "Refusal", "Value", "Verb", "When"]

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 Plain = None | bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"]
 """What JSON can say."""
 
+
+class When(float):
+    """A time in seconds since 1970, which people are shown by their clock."""
+
+    __slots__ = ()
+
+
 Value = str | bytes | tuple[str, ...]
 
 
@@ -41,10 +48,11 @@ class Parameter(NamedTuple):
 
 
 class Arguments:
-    """The values of a verb's parameters, by name."""
+    """The values of a verb's parameters, by name. `by`: who asks, as a script's history shall name him."""
 
-    def __init__(self, values: Mapping[str, Value | None]) -> None:
+    def __init__(self, values: Mapping[str, Value | None], by: str = "administrator") -> None:
         self._values = values
+        self.by = by
 
     def word(self, name: str) -> str:
         """The value of a parameter that must be there."""
@@ -79,4 +87,4 @@ class Verb(NamedTuple):
     run: Callable[[Store, Arguments], Awaitable[Plain]]
     makes: bool = False  # makes the database: the store is handed over unopened
     prints: str = ""  # key of the result that is printed as it is, for people
-    unmade: str = "nothing"  # what people are told when the result is an empty list
+    unmade: str = "nothing"  # what people are told when the result is an empty list, or text

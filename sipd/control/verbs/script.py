@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
+from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb, When
 from sipd.control.verbs.names import carry_out, known_user
+from sipd.control.verbs.versions import is_removal, nothing, of_number
 from sipd.errors import ScriptError
-from sipd.rows import DropScript, PutScript, Script
+from sipd.rows import DropScript, EnableScript, PutScript, Script
 from sipd.store import choose
 
 if TYPE_CHECKING:
-    from sipd.rows import Settings
+    from sipd.rows import ScriptVersion, Settings, User
     from sipd.store import Snapshot, Store
 
 MEDIA_TYPE: Final = "application/cpl+xml"
@@ -28,23 +29,32 @@ class Unsound(Refusal):
 
 async def put(store: Store, arguments: Arguments) -> Plain:
     """Check a script and store it in place of the user's other one."""
-    snapshot = await store.load_all()
-    user = known_user(arguments.word("address"), snapshot)
+    snapshot, user = await _asked(store, arguments)
     text = arguments.content("file")
-    settings = choose(snapshot.settings, arguments.optional("server") or "")
-    warnings = checked(text, settings, user.gateway_class)
-    script = Script(user.aor, "cpl", text, MEDIA_TYPE, time.time(), modified_by="administrator")
+    warnings = checked(text, _settings(snapshot, arguments), user.gateway_class)
+    script = Script(user.aor, "cpl", text, MEDIA_TYPE, time.time(), arguments.by)
     await carry_out(store, [PutScript(script)])
-    return {"user": user.aor, "stored": f"{len(text)} bytes", "warnings": list(warnings)}
+    stored: dict[str, Plain] = {"user": user.aor, "version": await _last(store, user.aor), "stored": _size(text)}
+    if any(old.aor == user.aor and not old.enabled for old in snapshot.scripts):
+        stored["enabled"] = f"no, as it was: sipdctl script enable {user.aor}"
+    return {**stored, "warnings": list(warnings)}
 
 
 async def get(store: Store, arguments: Arguments) -> Plain:
-    """The script of a user."""
-    script = _script(await store.load_all(), arguments)
+    """The script of a user, or an earlier version of it."""
+    snapshot, user = await _asked(store, arguments)
+    asked = arguments.optional("version")
+    if asked is None:
+        script = await _there(store, snapshot, user.aor)
+    else:
+        version = of_number(await store.script_versions(user.aor), asked, user.aor)
+        if is_removal(version):
+            raise Refusal(f"in version {version.version} there was no script: {version.modified_by} had removed it")
+        script = _as_script(version)
     return {
         "user": script.aor,
         "version": script.version,
-        "modified": script.modified,
+        "modified": When(script.modified),
         "modified_by": script.modified_by,
         "media_type": script.media_type,
         "enabled": script.enabled,
@@ -52,17 +62,91 @@ async def get(store: Store, arguments: Arguments) -> Plain:
     }
 
 
+async def show(store: Store, arguments: Arguments) -> Plain:
+    """All about the script of a user but its text."""
+    snapshot, user = await _asked(store, arguments)
+    versions = await store.script_versions(user.aor)
+    asked = arguments.optional("version")
+    if asked is None:
+        script = await _there(store, snapshot, user.aor)
+        state: dict[str, Plain] = {"enabled": script.enabled}
+    else:
+        version = of_number(versions, asked, user.aor)
+        script = _as_script(version)
+        state = {"what": version.what}
+    errors, warnings = _judged(script.text, _settings(snapshot, arguments), user.gateway_class)
+    return {
+        "user": user.aor,
+        "version": script.version,
+        "modified": When(script.modified),
+        "modified_by": script.modified_by,
+        **state,
+        "bytes": len(script.text),
+        "sound": not errors,
+        "errors": list(errors),
+        "warnings": list(warnings),
+        "versions kept": len(versions),
+    }
+
+
+async def listing(store: Store, arguments: Arguments) -> Plain:
+    """Everybody who has a script; whether it is sound by the rules of today."""
+    snapshot = await store.load_all()
+    settings = _settings(snapshot, arguments)
+    classes = {user.aor: user.gateway_class for user in snapshot.users}
+    sound: dict[tuple[bytes, str], bool] = {}  # many have the same one
+    rows: list[Plain] = []
+    for script in sorted(snapshot.scripts):
+        key = (script.text, classes[script.aor])
+        if key not in sound:
+            sound[key] = not _judged(script.text, settings, classes[script.aor])[0]
+        rows.append(
+            {
+                "user": script.aor,
+                "version": script.version,
+                "modified": When(script.modified),
+                "by": script.modified_by,
+                "enabled": script.enabled,
+                "sound": sound[key],
+                "bytes": len(script.text),
+            }
+        )
+    return rows
+
+
 async def remove(store: Store, arguments: Arguments) -> Plain:
-    """Remove the script of a user: calls go by default."""
-    script = _script(await store.load_all(), arguments)
-    await carry_out(store, [DropScript(script.aor, "cpl")])
+    """Remove the script of a user: calls go by default. `rollback` brings it back."""
+    snapshot, user = await _asked(store, arguments)
+    script = await _there(store, snapshot, user.aor)
+    await carry_out(store, [DropScript(script.aor, "cpl", time.time(), arguments.by)])
     return {"removed": f"script of {script.aor}"}
+
+
+async def enable(store: Store, arguments: Arguments) -> Plain:
+    """Have a user's script asked again. Refused when it is not sound by the rules of today."""
+    snapshot, user = await _asked(store, arguments)
+    script = await _there(store, snapshot, user.aor)
+    checked(script.text, _settings(snapshot, arguments), user.gateway_class)
+    return await _switch(store, arguments, user.aor, on=True)
+
+
+async def disable(store: Store, arguments: Arguments) -> Plain:
+    """Keep a user's script, and let his calls go as if he had none."""
+    snapshot, user = await _asked(store, arguments)
+    await _there(store, snapshot, user.aor)
+    return await _switch(store, arguments, user.aor, on=False)
+
+
+async def _switch(store: Store, arguments: Arguments, aor: str, *, on: bool) -> Plain:
+    await carry_out(store, [EnableScript(aor, "cpl", on, time.time(), arguments.by)])
+    return {"user": aor, "version": await _last(store, aor), "enabled": on}
 
 
 async def log(store: Store, arguments: Arguments) -> Plain:
     """What a user's scripts have logged (RFC 3880 §7.2)."""
-    user = known_user(arguments.word("address"), await store.load_all())
-    return [{"at": line.at, "name": line.name, "comment": line.comment} for line in await store.script_log(user.aor)]
+    _, user = await _asked(store, arguments)
+    lines = await store.script_log(user.aor)
+    return [{"at": When(line.at), "name": line.name, "comment": line.comment} for line in lines]
 
 
 def checked(text: bytes, settings: Settings, user_class: str) -> tuple[str, ...]:
@@ -83,29 +167,71 @@ def checked(text: bytes, settings: Settings, user_class: str) -> tuple[str, ...]
     return tuple(str(finding) for finding in program.warnings)
 
 
-def _script(snapshot: Snapshot, arguments: Arguments) -> Script:
-    user = known_user(arguments.word("address"), snapshot)
+def _judged(text: bytes, settings: Settings, user_class: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The errors of a script, and its warnings."""
+    try:
+        return (), checked(text, settings, user_class)
+    except Unsound as unsound:
+        return unsound.findings, ()
+
+
+async def _asked(store: Store, arguments: Arguments) -> tuple[Snapshot, User]:
+    """Every row, and the user whose script it is about."""
+    snapshot = await store.load_all()
+    return snapshot, known_user(arguments.word("address"), snapshot)
+
+
+async def _last(store: Store, aor: str) -> int:
+    """The number of the last version."""
+    versions = await store.script_versions(aor)
+    return versions[-1].version if versions else 0
+
+
+def _size(text: bytes) -> str:
+    return "1 byte" if len(text) == 1 else f"{len(text)} bytes"
+
+
+def _settings(snapshot: Snapshot, arguments: Arguments) -> Settings:
+    return choose(snapshot.settings, arguments.optional("server") or "")
+
+
+def _as_script(version: ScriptVersion) -> Script:
+    aor, kind, number, text, media_type, modified, modified_by, _ = version
+    return Script(aor, kind, text, media_type, modified, modified_by, number)
+
+
+async def _there(store: Store, snapshot: Snapshot, aor: str) -> Script:
+    """The script that is stored. Raises Refusal, with the way back where there was one."""
     for script in snapshot.scripts:
-        if script.aor == user.aor and script.kind == "cpl":
+        if script.aor == aor and script.kind == "cpl":
             return script
-    raise Refusal(f"{user.aor} has no script", f"Store one with: sipdctl script put {user.aor} FILE")
+    versions = await store.script_versions(aor)
+    if not versions:
+        raise nothing(aor)
+    raise Refusal(
+        f"{aor} has no script: {versions[-1].modified_by} removed it",
+        f"Get it back with: sipdctl script rollback {aor}",
+    )
 
 
 ADDRESS: Final = Parameter("address", "user@domain")
+
+SERVER: Final = Parameter("server", "the server whose limits hold, where there are several", "option")
+VERSION: Final = Parameter("version", "of that version, as `script history` counts them; none: of the last", "option")
 
 VERBS: Final = (
     Verb(
         "script",
         "put",
         "check a CPL script and store it",
-        (
-            ADDRESS,
-            Parameter("file", "the script; - reads it from standard input", "file"),
-            Parameter("server", "the server whose limits hold, where there are several", "option"),
-        ),
+        (ADDRESS, Parameter("file", "the script; - reads it from standard input", "file"), SERVER),
         put,
     ),
-    Verb("script", "get", "print a user's script", (ADDRESS,), get, prints="script"),
+    Verb("script", "get", "print a user's script", (ADDRESS, VERSION), get, prints="script"),
+    Verb("script", "show", "all about a user's script but its text", (ADDRESS, VERSION, SERVER), show),
+    Verb("script", "list", "who has a script, and whether it is sound", (SERVER,), listing, unmade="no scripts"),
     Verb("script", "rm", "remove a user's script", (ADDRESS,), remove),
+    Verb("script", "enable", "have a user's script asked again", (ADDRESS, SERVER), enable),
+    Verb("script", "disable", "keep a user's script, and do not ask it", (ADDRESS,), disable),
     Verb("script", "log", "what a user's scripts have logged", (ADDRESS,), log, unmade="nothing was logged"),
 )
