@@ -70,6 +70,13 @@ def test_store_without_contact_and_by_the_old_type(kind):
     assert made.tables.scripts[ALICE, "cpl"].text == SCRIPT
 
 
+def test_a_date_and_a_file_name_in_the_disposition_are_nothing_to_us():
+    made = house()
+    more = f'{STORE};modification-date="{date_value(0)}";filename="../../etc/passwd"'
+    assert isinstance(upload(made, TYPE, more, body=SCRIPT), Commit)
+    assert made.tables.scripts[ALICE, "cpl"].modified == WALL
+
+
 def test_a_delegate_stores_for_the_user_in_to():
     made = house()
     made.tables.delegates.add((BOB, ALICE))
@@ -103,7 +110,10 @@ def test_remove():
         (["Content-Type: application/sdp"], b"v=0", 415),
         (["Content-Type: bad", STORE], SCRIPT, 400),
         ([TYPE, STORE, "Content-Encoding: gzip"], SCRIPT, 415),
+        (["Content-Type: application/x-perl", STORE], b"#!/usr/bin/perl", 415),
+        (["Content-Type: application/sip-cgi", STORE], b"#!/usr/bin/perl", 415),
         (["Content-Type: application/x-perl", "Content-Disposition: sip-cgi;action=store"], b"#!/usr/bin/perl", 403),
+        (["Content-Type: application/octet-stream", "Content-Disposition: sip-cgi;action=store"], b"#!/bin/sh", 403),
         (["Content-Disposition: sip-cgi;action=remove"], b"", 403),
         (["Content-Type: multipart/mixed", STORE], SCRIPT, 400),
         (["Content-Type: multipart/mixed;boundary=b"], b"--b\r\n\r\nx\r\n--b--", 415),
@@ -232,6 +242,8 @@ def test_a_first_script_is_never_too_late():
         ([WANTED, "Accept-Disposition: sip-cgi, *;x=y"], "application/cpl+xml"),
         ([WANTED, "Accept-Disposition:"], None),
         ([WANTED, "Accept-Disposition: sip-cgi"], None),
+        ([WANTED, CONTACT], "application/cpl+xml"),  # any REGISTER is a query
+        (["Accept: multipart/mixed, application/cpl+xml"], "application/cpl+xml"),  # one kind, so never several
     ],
 )
 def test_a_query_brings_the_stored_script_to_who_wants_it(lines, kind):
