@@ -255,11 +255,12 @@ async def open_world(
     domain: str = DOMAIN,
     beside: World | None = None,
     store: MemoryStore | SqliteStore | None = None,
+    wall: float = WALL,
     **settings,
 ) -> World:
     """A server for example.com with these users, authentication off unless told; it listens at `places` too.
 
-    `beside`: on the network of another one. `store`: in this one, else in memory.
+    `beside`: on the network of another one. `store`: in this one, else in memory. `wall`: the time it is.
     """
     network = MemoryNetwork() if beside is None else beside.network
     host = network.host(at, at._replace(transport="TCP"), *places)
@@ -267,7 +268,7 @@ async def open_world(
     resolver = FixedResolver(clock=trio.current_time)
     resolver.found = {}
     served = await open_served(
-        nursery, host, domain, users, resolver, lambda: WALL + trio.current_time() - start,
+        nursery, host, domain, users, resolver, lambda: wall + trio.current_time() - start,
         also=[at.host], store=store, **settings,
     )  # fmt: skip
     return World(served.cache, served.store, served.house, network, nursery, resolver)

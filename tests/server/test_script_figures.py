@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.server.phones import DOMAIN, open_world
+from tests.server.phones import DOMAIN, WALL, open_world
 from tests.server.scripted import contacts, rung
 from tests.server.test_numbers import listed
 
@@ -187,6 +187,26 @@ async def test_figure_24_lets_other_calls_go(world, autojump_clock):
     alice.send(alice.request("INVITE", "sip:+18005551234@gateway.example.com;user=phone"))
     await alice.until(lambda: len(alice.responses(200)) == 2)
     assert rung(desk, gateway) == ["desk", "gateway"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "reached"),  # it is Tuesday, 17:13 in New York, as the world begins; the office is open from 9 to 17
+    [(0, "voicemail"), (15.75, "voicemail"), (15.8, "desk"), (23.75, "desk"), (23.8, "voicemail"), (88, "voicemail")],
+)
+async def test_figure_25_rings_in_office_hours_of_new_york_else_voicemail_answers(
+    nursery, autojump_clock, hours, reached
+):
+    world = await open_world(nursery, "jones", wall=WALL + hours * 3600)
+    figure(world, 25)
+    desk, voicemail = registered(world, "desk", "answers"), elsewhere(world, "voicemail.example.com", "answers")
+    await call(world).status(200)
+    assert rung(desk, voicemail) == [reached]
+
+
+async def test_figure_25_with_nobody_registered_is_as_without_a_script(nursery, autojump_clock):
+    world = await open_world(nursery, "jones", wall=WALL + 16 * 3600)
+    figure(world, 25)
+    await call(world).status(480)
 
 
 async def test_figure_26_leaves_out_the_phone_that_a_broken_user_agent_can_not_talk_to(world, autojump_clock):
