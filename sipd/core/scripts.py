@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sipd.core.tables import Tables
     from sipd.hop import Target
     from sipd.message import Request, Response
-    from sipd.script import Ordering, ProxyTo
+    from sipd.script import Direction, Ordering, ProxyTo
 
 OUTCOMES: Final[dict[int, Literal["busy", "noanswer"]]] = {486: "busy", 600: "busy", 408: "noanswer", 487: "noanswer"}
 """Which output a final response takes; 3xx is redirection, all else failure (RFC 3880 §6.1.1, ADR 6)."""
@@ -120,3 +120,8 @@ def result_of(response: Response, *, recurse: bool, owner: str | None = None) ->
     if recurse:
         return ProxyResult("failure")
     return ProxyResult("redirection", contacts_of(response, owner))
+
+
+def log_line(request: Request, direction: Direction, comment: str) -> str:
+    """What is written when a script logs: its comment, and whose call it was (RFC 3880 §7.2)."""
+    return f"{comment} ({direction}, from {request.from_.uri.text})".lstrip()

@@ -153,6 +153,7 @@ class Written(NamedTuple):
     at: float
     owner: str
     effect: Log | Mail
+    line: str = ""  # of the log
 
 
 class Simulated(NamedTuple):

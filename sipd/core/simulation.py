@@ -24,6 +24,7 @@ from sipd.core.scripts import (
     by_policy,
     facts_of,
     in_order,
+    log_line,
     may_ring,
     result_of,
     seconds_to_ring,
@@ -266,6 +267,7 @@ class _Run:
         self._running = False
         self._result: ProxyResult | None = None
         self._recurse = True
+        self._rang_at = 0.0
         self._logs = 0
         self._over = False
         self.final: Response | None = None
@@ -329,11 +331,13 @@ class _Run:
                     result = None
 
     def _write(self, effect: Log | Mail) -> None:
+        line, ringing = "", self._call.ringing
         if isinstance(effect, Log):
             self._logs += 1
             if self._logs > MAX_LOGS:
                 return
-        self._call.told.written.append(Written(self._call.ringing.time.now, self._owner, effect))
+            line = log_line(ringing.request, self._direction, effect.comment)
+        self._call.told.written.append(Written(ringing.time.now, self._owner, effect, line))
 
     def _lookup(self, effect: Lookup) -> LookupResult:
         house = self._call.ringing.house
@@ -357,6 +361,7 @@ class _Run:
         ordered, order = in_order(targets, effect.ordering), ORDERS[effect.ordering]
         self._fork = Fork(call.ringing, self, inquiry, ordered, None, number, recurse=effect.recurse, order=order)
         self._recurse = effect.recurse
+        self._rang_at = call.ringing.time.now
         self._answers = None if effect.recurse else who_answers_for(house, targets, self._owner)
         if seconds is not None:
             self._timer = call.ringing.time.after(seconds, self._time_over)
@@ -369,6 +374,7 @@ class _Run:
             self._detached.append(self._fork)
             self._fork = None
         self._disarm()
+        result = result._replace(took=self._call.ringing.time.now - self._rang_at)
         if self._running:
             self._result = result
         else:

@@ -13,6 +13,7 @@ from sipd.core.scripts import (
     by_policy,
     facts_of,
     in_order,
+    log_line,
     may_ring,
     result_of,
     seconds_to_ring,
@@ -190,8 +191,7 @@ class CplRun:
         self._logs += 1
         if self._logs > MAX_LOGS:
             return
-        caller = self._call.request.from_.uri.text
-        line = f"{effect.comment} ({self._decision.direction}, from {caller})".lstrip()
+        line = log_line(self._call.request, self._decision.direction, effect.comment)
         self._call.house.diary.add(self._decision.owner, self._search.inquiry.wall, effect.name, line)
 
     def _proxy(self, effect: ProxyTo) -> ProxyResult | None:

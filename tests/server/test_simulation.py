@@ -153,8 +153,8 @@ def predicted(call: MadeUp) -> Came:
         if each.cancelled_at is not None and each.heard and each.status == 487
     ]
     cancelled = sorted((uri, at) for uri, at in gone)
-    lines = [(each.owner, each.effect) for each in told.written if isinstance(each.effect, Log)]
-    logged = [(owner, log.name, log.comment) for of in call.scripts for owner, log in lines if owner == of]
+    lines = [(each.owner, each.effect.name, each.line) for each in told.written if isinstance(each.effect, Log)]
+    logged = [line for owner in call.scripts for line in lines if line[0] == owner]
     return Came(
         told.status,
         told.reason,
