@@ -118,7 +118,7 @@ def read_timetable(values: Mapping[str, str], complain: Complain) -> Timetable |
         trouble.append(code)
         complain(attribute, code, text, hint)
 
-    start = _read_stamp(values, "dtstart", told)
+    start = read_stamp(values, "dtstart", told)
     end, length = _read_length(values, told)
     if start is not None and end is not None and start.utc == end.utc and end.seconds <= start.seconds:
         same = end.seconds == start.seconds
@@ -177,7 +177,8 @@ def _check_together(
         complain("bysetpos", "CPL-RULE", text, 'for example byday="MO,TU,WE,TH,FR" bysetpos="-1"')
 
 
-def _read_stamp(values: Mapping[str, str], name: str, complain: Complain) -> Stamp | None:
+def read_stamp(values: Mapping[str, str], name: str, complain: Complain) -> Stamp | None:
+    """The date with time of an attribute; None when it is absent or, being told to `complain`, is none."""
     text = values.get(name)
     if text is None:
         return None
@@ -219,7 +220,7 @@ def _read_length(values: Mapping[str, str], complain: Complain) -> tuple[Stamp |
         text = "<time> has dtend and duration together" if both else "<time> has neither dtend nor duration"
         hint = "a period has one of them" if both else 'add duration="PT8H", or dtend'
         complain("duration" if both else "", "CPL-CHOICE", text, hint)
-    return _read_stamp(values, "dtend", complain), _read_duration(values, complain)
+    return read_stamp(values, "dtend", complain), _read_duration(values, complain)
 
 
 def _read_duration(values: Mapping[str, str], complain: Complain) -> tuple[int, int] | None:

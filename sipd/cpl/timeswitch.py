@@ -9,6 +9,7 @@ from sipd.cpl.findings import shown
 from sipd.cpl.occurs import MAX_LENGTH, Moment, NotPositive, Overlapping, Periods, moment_in
 from sipd.cpl.recurrence import DAY, NEVER, OF_A_RULE, read_timetable
 from sipd.cpl.switches import Condition
+from sipd.cpl.vtimezone import zone_from
 from sipd.cpl.zones import Zone, datetime_of, instant_of, zone_hint, zone_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class TimeSwitches:
         self._report = report
         self._zone = zone
         self._timezones = timezones
+        self._by_url: dict[tuple[str, str], Zone] = {}
         self._budget = Budget()
 
     def zone(self, element: Element) -> Zone | None:
@@ -50,10 +52,25 @@ class TimeSwitches:
             text = f"tzid={shown(tzid or '')}: this server knows no such time zone"
             self._report.error("CPL-TZID", text, element, "tzid", hint=zone_hint(name))
             return None
-        text = f"tzurl={shown(tzurl)}: this server has no data of that time zone"
-        hint = "the administrator must allow its host in the setting script_hosts; or use a tzid such as Europe/Paris"
-        self._report.error("CPL-TZURL", text, element, "tzurl", hint=hint)
-        return None
+        return self._zone_by_url(element, tzurl.strip(_BLANKS), name)
+
+    def _zone_by_url(self, element: Element, url: str, name: str) -> Zone | None:
+        data = self._timezones.get(url)
+        if data is None:
+            text = f"tzurl={shown(url)}: this server has no data of that time zone"
+            hint = "use a tzid such as Europe/Paris, or have the administrator allow its host (setting script_hosts)"
+            self._report.error("CPL-TZURL", text, element, "tzurl", hint=hint)
+            return None
+        key = (url, name)
+        if key not in self._by_url:
+            try:
+                self._by_url[key] = zone_from(data, name)
+            except ValueError as error:
+                text = f"tzurl={shown(url)}: what it gives is no time zone: {error}"
+                hint = "use a tzid such as Europe/Paris"
+                self._report.error("CPL-TZURL", text, element, "tzurl", hint=hint)
+                return None
+        return self._by_url[key]
 
     def condition(self, output: Element, zone: Zone) -> Condition[Moment] | None:
         """What a `time` asks for; None after reporting."""

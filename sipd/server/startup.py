@@ -45,6 +45,7 @@ from sipd.server.house import House
 from sipd.server.limits import limit_network, limit_rate
 from sipd.server.pins import Pins, drop_dead
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
+from sipd.store.local_zone import local_zone, use_zone_files
 from sipd.transaction import Transactions
 
 if TYPE_CHECKING:
@@ -165,6 +166,11 @@ async def open_database(options: Options, say: Say) -> Opened:
     cache = Cache(store, options.server or "")
     await cache.fill()
     cache.override(options.settings)
+    use_zone_files(os.environ)
+    zone = local_zone(os.environ)
+    if zone.complaint and not cache.settings.time_zone:
+        LOG.event("warning", text=zone.complaint)
+    cache.use_zone(zone.name)
     change_to(options.root or cache.settings.root)
     return Opened(options, say, url, store, cache, new_users)
 

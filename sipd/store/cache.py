@@ -75,6 +75,7 @@ class Cache:
         self._image = Image()
         self.settings = Settings()  # the server's own row
         self._overrides: dict[str, object] = {}
+        self._zone = ""  # of the machine
         self._programs = Programs(log)
         self._peers = Peers()
         self.has_peers = False
@@ -198,8 +199,15 @@ class Cache:
         self._overrides = settings_from_texts(texts)
         self.settings = self._overridden(self.settings)
 
+    def use_zone(self, name: str) -> None:
+        """The machine's time zone, for when the setting `time_zone` is empty."""
+        self._zone = name
+        self.settings = self._overridden(self.settings)
+
     def _overridden(self, settings: Settings) -> Settings:
-        return settings._replace(**self._overrides) if self._overrides else settings  # type: ignore[arg-type]  # checked when read
+        if self._overrides:
+            settings = settings._replace(**self._overrides)  # type: ignore[arg-type]  # checked when read
+        return settings if settings.time_zone else settings._replace(time_zone=self._zone)
 
     # the database
 

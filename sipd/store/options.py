@@ -90,6 +90,8 @@ def _read(key: str, value: str) -> object:
         raise SetupError(f"{key} can't hold control characters")
     if key in ("script_operations", "script_hosts"):
         _check_scripts(key, value)
+    if key == "time_zone" and value:
+        _check_zone(value)
     if key in WORDS_OF:
         known = WORDS_OF[key]
         for word in value.split():
@@ -113,6 +115,13 @@ def _check_scripts(key: str, value: str) -> None:
     except ValueError as error:
         hint = "It is all, none or operations, and CLASS:operations for users of a class"
         raise SetupError(f"{key} can't be {value!r}: {error}", hint if key == "script_operations" else "") from error
+
+
+def _check_zone(value: str) -> None:
+    from sipd.cpl.zones import zone_hint, zone_of
+
+    if zone_of(value) is None:
+        raise SetupError(f"time_zone can't be {value!r}: there is no such zone here", zone_hint(value))
 
 
 class Form(NamedTuple):

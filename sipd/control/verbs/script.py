@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from sipd.control.verbs.versions import is_removal, nothing, of_number
 from sipd.errors import ScriptError
 from sipd.rows import DropScript, EnableScript, PutScript, Script
 from sipd.store import choose
+from sipd.store.local_zone import local_zone, use_zone_files
 
 if TYPE_CHECKING:
     from sipd.rows import ScriptVersion, Settings, User
@@ -153,8 +155,10 @@ def checked(text: bytes, settings: Settings, user_class: str) -> tuple[str, ...]
     """The warnings about a script for a user of that class. Raises Unsound with every error."""
     from sipd.cpl import CplError, compile_on, terms_of  # here, as it takes a while to load
 
+    use_zone_files(os.environ)
+    here = settings._replace(time_zone=settings.time_zone or local_zone(os.environ).name)
     try:
-        program = compile_on(terms_of(settings, user_class), text)
+        program = compile_on(terms_of(here, user_class), text)
     except CplError as error:
         findings = tuple(str(finding) for finding in error.findings)
         raise Unsound(
