@@ -36,9 +36,12 @@ STATUSES: Final = {"busy": 486, "notfound": 404, "reject": 603, "error": 500}
 
 MAX_REASON: Final = 200
 
+MAX_NUMBER: Final = 100
+"""Characters of a number that is no whole one."""
+
 _BLANKS: Final = " \t\r\n"
-_SECONDS: Final = re.compile(r"0*([1-9][0-9]*)")
-_PRIORITY: Final = re.compile(r"(?:0*|0*1)(?:\.([0-9]*))?")
+_SECONDS: Final = re.compile(r"\+?0*([1-9][0-9]*)")
+_PRIORITY: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _STATUS: Final = re.compile(r"[0-9]{3}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -123,14 +126,9 @@ def read_priority(report: Report, element: Element) -> int:
     if text is None:
         return 1000
     word = text.strip(_BLANKS)
-    found = _PRIORITY.fullmatch(word)
-    if found is not None and any(c.isdigit() for c in word):
-        fraction = (found[1] or "").ljust(3, "0")
-        q = int(fraction[:3])
-        if "1" not in word.partition(".")[0]:
-            return q
-        if not fraction.strip("0"):
-            return 1000
+    # As the schema's float it may be written with an exponent; no float is longer than this to any purpose.
+    if _PRIORITY.fullmatch(word) and len(word) <= MAX_NUMBER and 0.0 <= float(word) <= 1.0:
+        return int(float(word) * 1000 + 1e-9)
     report.error(
         "CPL-VALUE",
         f"priority={shown(text)}: it is a number from 0.0 to 1.0",
