@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from sipd.errors import ScriptError
@@ -26,6 +27,7 @@ CODES: Final[dict[str, str]] = {
     "CPL-DEPTH": LIMIT,  # nested too deep
     "CPL-NODES": LIMIT,  # too many elements
     "CPL-ATTRIBUTES": LIMIT,  # too many attributes on one tag
+    "CPL-LONG": LIMIT,  # too many characters in an attribute
     "CPL-DTD": f"{_RFC}C",  # a DOCTYPE with declarations of its own
     "CPL-ENTITY": f"{_RFC}C",  # a reference to an entity XML does not have
     # Names and structure.
@@ -80,6 +82,9 @@ CODES: Final[dict[str, str]] = {
 
 MAX_FINDINGS: Final = 100
 """Findings kept for one script: more help nobody."""
+
+MOST_COMPARED: Final = 100
+"""Words that a misspelt one is compared with, for the time it takes."""
 
 _UNSHOWABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -136,7 +141,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The one of `known` that `word` is most like; empty when none is."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word[:40].lower().replace("_", "-"), list(known), 1, 0.65)
+    some = list(islice(known, MOST_COMPARED))
+    near = get_close_matches(word[:40].lower().replace("_", "-"), some, 1, 0.65)
     return near[0] if near else ""
 
 

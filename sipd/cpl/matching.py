@@ -29,11 +29,22 @@ PRIORITIES: Final = {"non-urgent": 0, "normal": 1, "urgent": 2, "emergency": 3}
 """Priorities in their order (§4.5); one that is not here counts as normal but for `equal`."""
 
 
+MAX_FOLDED: Final = 1000
+"""Characters of a string that are compared: the time that marks above letters take grows with the square."""
+
+
 def fold(text: str) -> str:
-    """`text` for comparing strings: Unicode form KC, then caseless (§4.2); KC once more makes the result stable."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """`text` for comparing strings: Unicode form KC, then caseless (§4.2); KC once more makes the result stable.
+
+    What is longer than MAX_FOLDED is cut, and equal to nothing.
+    """
+    return text.lower() if text.isascii() else _folded(text)
+
+
+@lru_cache(maxsize=256)
+def _folded(text: str) -> str:
+    whole = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text[:MAX_FOLDED]).casefold())
+    return whole if len(text) <= MAX_FOLDED else whole + "\ufffe"
 
 
 @lru_cache(maxsize=1024)

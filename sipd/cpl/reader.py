@@ -9,6 +9,7 @@ from xml.parsers import expat
 
 from sipd.cpl.document import CPL_NAMESPACE, XML_HINTS, Element, Text
 from sipd.cpl.findings import shown
+from sipd.cpl.mailto import MAX_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 2000
 MAX_ATTRIBUTES: Final = 32
-"""Limits of a script (T42): nesting, elements, attributes of one tag."""
+"""Limits of a script (T42): nesting, elements, attributes of one tag, and namespaces it declares."""
+
+MAX_VALUE: Final = 1000
+"""Characters of an attribute's value, but for the URL of a mail, which has a body."""
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XSI_NAMES: Final = frozenset({"schemaLocation", "noNamespaceSchemaLocation"})
@@ -125,8 +129,12 @@ class Reader:
         self._stop("CPL-ENTITY", f"there is no entity {shown(name)}", self._parser.CurrentByteIndex)
 
     def _namespace(self, prefix: str | None, uri: str | None) -> None:
-        if uri and uri not in self._used and len(self._declared) < MAX_ATTRIBUTES:
-            self._declared.append((f"xmlns:{prefix}" if prefix else "xmlns", uri, self._parser.CurrentByteIndex))
+        if uri and uri not in self._used:
+            offset = self._parser.CurrentByteIndex
+            self._declared.append((f"xmlns:{prefix}" if prefix else "xmlns", uri, offset))
+            if len(self._declared) > MAX_ATTRIBUTES:
+                text = f"the script declares more than {MAX_ATTRIBUTES} namespaces"
+                self._stop("CPL-ATTRIBUTES", text, offset, "leave out those that are not used")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         offset = self._parser.CurrentByteIndex
@@ -192,7 +200,11 @@ class Reader:
         elif local in element.attributes:
             self._report.error("CPL-TWICE", f"the attribute {shown(local)} is given twice", element, local)
         else:
-            element.attributes[local] = value
+            most = MAX_URL if (element.tag, local) == ("mail", "url") else MAX_VALUE
+            if len(value) > most:
+                text = f"{shown(local)} is longer than {most} characters"
+                self._report.error("CPL-LONG", text, element, local, hint="say it shorter")
+            element.attributes[local] = value[:most]  # so that whoever looks further is not kept long
 
     def _end(self, name: str) -> None:
         del name
@@ -210,7 +222,7 @@ class Reader:
             self._report.at_offset(
                 "error",
                 "CPL-TEXT",
-                f"the words {shown(words, 30)} stand inside <{at.tag}>: CPL has tags only",
+                f"the words {shown(words, 30)} stand inside {shown(at.tag, 30)}: CPL has tags only",
                 at.offset if found < 0 else found,
                 at.path,
                 "a remark is written <!-- so -->",
