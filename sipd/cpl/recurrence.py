@@ -266,7 +266,7 @@ def _read_positive(values: Mapping[str, str], name: str, complain: Complain) -> 
     text = values.get(name)
     if text is None:
         return None
-    word = text.strip(_BLANKS)
+    word = text.strip(_BLANKS).removeprefix("+")
     if _NUMBER.fullmatch(word) and word.strip("0"):
         return _bounded(word)
     complain(name, "CPL-VALUE", f"{name}={shown(text)}: it is a whole number, 1 or more", f'for example {name}="2"')

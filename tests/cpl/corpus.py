@@ -231,7 +231,7 @@ ATTRIBUTES: Final[dict[str, tuple[str, Values]]] = {
     ),
 }
 
-TIME: Final = "<time-switch><time dtstart='20260101T080000' duration='PT1M' {}/></time-switch>"
+TIME: Final = "<time-switch><time dtstart='20260101T080000' duration='PT1S' {}/></time-switch>"
 RULES: Final[dict[str, Values]] = {
     "freq": (
         ("secondly", "Minutely", "HOURLY", "daily", "WEEKLY", "monthly", "Yearly"),
@@ -244,7 +244,7 @@ RULES: Final[dict[str, Values]] = {
     "freq='daily' byminute": (LIST, {"date": ("x", "", "1 2")}),
     "freq='daily' byhour": (LIST, {"date": ("x", "")}),
     "freq='monthly' byday": (("MO", "mo,TU", "-1SU", "+2we"), {"date": ("", "Monday", "M", "1")}),
-    "freq='monthly' bymonthday": ((*LIST, "-1", "+31"), {"date": ("x", "")}),
+    "freq='monthly' bymonthday": ((*LIST, "-1", "+31"), {"date": ("x", "", "0", "1,-0")}),
     "freq='yearly' byyearday": ((*LIST, "366", "-366"), {"date": ("x", "")}),
     "freq='yearly' byweekno": ((*LIST, "53", "-53"), {"date": ("x", "")}),
     "freq='yearly' bymonth": (LIST, {"date": ("x", "")}),

@@ -221,6 +221,31 @@ HOSTILE: dict[str, tuple[bytes, dict[str, Any], str, int]] = {
     "UTF-16 with half a pair": ("<cpl>\n".encode("utf-16") + b"\x00\xd8</cpl>\0", {}, "CPL-ENCODING", 2),
     "mark alone": (b"\xef\xbb\xbf", {}, "CPL-XML", 1),
     "nothing": (b"", {}, "CPL-XML", 1),
+    "zone of a file": (IN % b"<time-switch tzid='../../etc/passwd'/>", {}, "CPL-TZID", 2),
+    "zone of a neighbour": (IN % b"<time-switch tzurl='http://169.254.169.254/'/>", {}, "CPL-TZURL", 2),
+    "zone of a file by URL": (IN % b"<time-switch tzurl='file:///etc/passwd'/>", {}, "CPL-TZURL", 2),
+    "count that takes years to reach": (
+        IN % b"<time-switch><time dtstart='20260101T000000' duration='PT1S' freq='secondly' interval='7' bymonth='2'"
+        b" bymonthday='29' byday='MO' byhour='3' byminute='7' bysecond='13' count='1000000'/></time-switch>",
+        {},
+        "CPL-COSTLY",
+        2,
+    ),
+    "period of 2,000 years every day": (
+        IN % b"<time-switch><time dtstart='20260101T000000' duration='P99999W' freq='daily'/></time-switch>",
+        {},
+        "CPL-COSTLY",
+        2,
+    ),
+    "500 counts that take long to reach": (
+        IN
+        % b"<time-switch>%s</time-switch>"
+        % (b"<time dtstart='20260101T000000' duration='PT1S' freq='secondly' bymonth='2' count='9999999'/>" * 500),
+        {},
+        "CPL-COSTLY",
+        2,
+    ),
+    "year 0": (IN % b"<time-switch><time dtstart='00000101T000000' duration='P1W'/></time-switch>", {}, "CPL-VALUE", 2),
     "status 200": (b"<cpl><incoming>\n<reject status='200'/></incoming></cpl>", {}, "CPL-VALUE", 2),
 }
 
