@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
-from xml.sax.saxutils import escape
 
 from sipd.cpl.compile import compile
 from sipd.cpl.document import decode
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from sipd.cpl.document import Element, Text
     from sipd.trace import Entry
 
-ELSEWHERE: Final = frozenset({"CPL-SOURCE", "CPL-UNSUPPORTED", "CPL-FORBIDDEN"})
+ELSEWHERE: Final = frozenset({"CPL-SOURCE", "CPL-UNSUPPORTED", "CPL-FORBIDDEN", "CPL-TZID", "CPL-TZURL"})
 """What some servers refuse and others take: no reason not to draw a script."""
 
 BOX_TEXT: Final = 190.0
@@ -357,7 +356,7 @@ def _plain(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return escape(_plain(text), {'"': "&quot;"})
+    return _plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")  # never in an attribute
 
 
 def _written(element: Element) -> str:

@@ -149,7 +149,7 @@ def node_words(element: Element) -> Words:
 _OPERATORS: Final = {
     "is": "is {}",
     "contains": "contains “{}”",
-    "subdomain-of": "below {}",
+    "subdomain-of": "in {}",  # the domain itself is in it
     "matches": "{}",
     "less": "less than {}",
     "greater": "more than {}",

@@ -144,7 +144,7 @@ def test_the_test_sees_overlaps():
 
 WORDS = [
     ('<address-switch field="origin" subfield="host"><address subdomain-of="example.com"/></address-switch>',
-     ["caller’s host?", "below example.com", "otherwise", "as without a script"]),
+     ["caller’s host?", "in example.com", "otherwise", "as without a script"]),
     ('<address-switch field="destination" subfield="tel"><address subdomain-of="1900"/></address-switch>',
      ["callee’s number?", "begins with 1900"]),
     ('<string-switch field="subject"><string contains="sale"/><not-present/></string-switch>',
