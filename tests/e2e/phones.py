@@ -41,10 +41,10 @@ class Traced(NamedTuple):
 
 
 class Sipp:
-    """One run of a scenario file; `keys` fill its [words]. Ends by itself after one call."""
+    """One run of a scenario file; `keys` fill its [words], `status` its status code. Ends by itself after one call."""
 
     def __init__(self, scenario: str, directory: Path, *, server: int, user: str = "alice", transport: str = "udp",
-                 port: int = 0, **keys: str) -> None:  # fmt: skip
+                 port: int = 0, status: str = "", **keys: str) -> None:  # fmt: skip
         self.port = port or free_port()
         self.user = user
         self.transport = transport
@@ -53,8 +53,13 @@ class Sipp:
         users = directory / f"{name}.csv"
         # SIPp fills in the keyword of the whole header field only, so that the row has to hold all of it.
         users.write_text(f"SEQUENTIAL\n{user};[authentication username={user} password={USERS[user]}]\n")
+        story = SCENARIOS / f"{scenario}.xml"
+        if status:  # SIPp takes no word for that
+            filled = story.read_text().replace("[status]", status)
+            story = directory / f"{name}.xml"
+            story.write_text(filled)
         words: list[str | Path] = [
-            "sipp", f"{HERE}:{server}", "-sf", SCENARIOS / f"{scenario}.xml", "-i", HERE, "-p", str(self.port),
+            "sipp", f"{HERE}:{server}", "-sf", story, "-i", HERE, "-p", str(self.port),
             "-mp", str(free_port()), "-t", {"udp": "u1", "tcp": "t1"}[transport], "-inf", users, "-m", "1", "-nostdin",
             "-timeout", "30", "-timeout_error", "-trace_msg", "-message_file", self._trace,
             "-trace_err", "-error_file", directory / f"{name}.errors", "-auth_uri", DOMAIN, "-key", "domain", DOMAIN,
