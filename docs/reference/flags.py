@@ -13,7 +13,7 @@ from sipd.tools import addsipuser, cpl_check, sipdctl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAMS: Final = (cli.parser, sipdctl.parser, addsipuser.parser, cpl_check._parser)
+PROGRAMS: Final = (cli.parser, sipdctl.parser, addsipuser.parser, cpl_check.parser)
 """What makes the parser of each program."""
 
 EXIT: Final = {

@@ -27,7 +27,7 @@ class SimulatedHouse(NamedTuple):
     name.
     """
 
-    domains: frozenset[str]
+    domains: Mapping[str, str]  # name -> the domain that its users are of, itself mostly
     registered: Mapping[str, Sequence[Binding]]  # by address-of-record; also of a user without any
     programs: Mapping[str, Program]
     settings: Settings = Settings()
@@ -36,9 +36,8 @@ class SimulatedHouse(NamedTuple):
     numbers: bool = False  # whether telephone numbers lead anywhere
 
     def domain(self, host: str) -> str | None:
-        """The domain itself where it is one of the house."""
-        name = host.lower().rstrip(".")
-        return name if name in self.domains else None
+        """The domain whose users that host means."""
+        return self.domains.get(host.lower().rstrip("."))
 
     def knows(self, aor: str) -> bool:
         """Whether it is told what this user has."""

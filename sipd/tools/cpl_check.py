@@ -1,196 +1,243 @@
-"""cpl-check: says whether a CPL script is sound and, when not, where, why, and how to mend it."""
+"""cpl-check: says whether a CPL script is sound and, when not, where, why, and how to mend it; tries calls on it."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sipd import __version__
-from sipd.cpl import CplError, Finding, compile
-from sipd.cpl.document import source_lines
+from sipd.core.simulation import simulate
+from sipd.cpl import CplError, Terms
+from sipd.cpl.convert import convert
+from sipd.cpl.picture import draw, way_of
+from sipd.cpl.sources import hosts_from_text
+from sipd.cpl.terms import MAX_BYTES, operations_of
+from sipd.cpl.week import week
+from sipd.errors import SetupError
+from sipd.tools.checking.checked import Checked, check_file
+from sipd.tools.checking.findings import print_count, print_gcc, print_human
+from sipd.tools.checking.options import parser
+from sipd.tools.checking.paint import Paint, paint_for
+from sipd.tools.checking.situation import NOTHING, Situation, owner_asked, situation, utc_now, zone_asked
+from sipd.tools.checking.stored import stored
+from sipd.tools.checking.times import zone_named
+from sipd.tools.checking.told import as_json, in_short, print_simulation, summary_of
+from sipd.tools.frame import guarded
+from sipd.tools.where import clean, database_of, rows_of
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+    from sipd.core.simulated import Simulated
+    from sipd.cpl.week import Week
+    from sipd.tools.checking.situation import Rows
 
 SOUND: Final = 0
 REFUSED: Final = 1
 COULD_NOT_RUN: Final = 2
 
-_WIDTH: Final = 100
-"""Characters of a source line that are shown."""
 
-_COLOURS: Final = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "hint": "\x1b[36m", "bold": "\x1b[1m"}
-_PLAIN: Final = "\x1b[0m"
+class Result(NamedTuple):
+    """One script, and what a call comes to with it."""
 
-EPILOG: Final = """\
-exit status: 0 when every script is sound (warnings allowed), 1 when one is refused,
-2 when something could not be checked at all: a file that can't be read, a wrong option."""
-
-
-class Checked(NamedTuple):
-    """One file after its check."""
-
-    name: str
-    source: bytes
-    errors: tuple[Finding, ...]
-    warnings: tuple[Finding, ...]
-    trouble: str = ""  # why it could not be read
-
-    @property
-    def verdict(self) -> str:
-        """One word for it."""
-        return "unreadable" if self.trouble else "refused" if self.errors else "sound"
+    checked: Checked
+    situation: Situation | None = None
+    told: Simulated | None = None
+    week: Week | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check the scripts named on the command line; the exit status."""
-    options = _parser().parse_args(argv)
+    """Carry out one command line; the exit status."""
+    options = parser().parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets the findings
-    checked = [check(name, options.operations, options.max_bytes) for name in options.files]
-    if options.json:
-        print(json.dumps([_as_json(each) for each in checked], indent=2))
-    elif options.format == "gcc":
-        _print_gcc(checked)
-    else:
-        _print_human(checked, options.quiet)
-    if any(each.trouble for each in checked):
+    return guarded("cpl-check", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    _fits_together(options)
+    if options.convert:
+        return _convert(options)
+    results = [_tried(checked, options, rows) for checked, rows in _scripts(options)]
+    _print(results, options)
+    if options.graph is not None:
+        _draw(results[0], options.graph)
+    if any(each.checked.trouble for each in results):
         return COULD_NOT_RUN
-    return REFUSED if any(each.errors for each in checked) else SOUND
+    return REFUSED if any(each.checked.errors for each in results) else SOUND
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cpl-check",
-        description="Check scripts in the Call Processing Language (RFC 3880).",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a script; - reads standard input")
-    parser.add_argument("--format", choices=("human", "gcc"), default="human", help="how findings are written")
-    parser.add_argument("--json", action="store_true", help="write one JSON list instead, an object for each file")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of sound scripts without warnings")
-    parser.add_argument(
-        "--operations",
-        default="all",
-        metavar="NAMES",
-        help="operations the server permits: all, or their names",
-    )
-    parser.add_argument("--max-bytes", type=int, default=65536, metavar="N", help="largest script taken")
-    parser.add_argument("--version", action="version", version=f"cpl-check {__version__}")
-    return parser
+CALL_OPTIONS: Final = ("caller", "to", "at", "header", "registered", "outcome", "lookup", "outgoing")
 
 
-def check(name: str, operations: str = "all", max_bytes: int = 65536) -> Checked:
-    """Read and compile one script; `-` is standard input."""
+def _fits_together(options: argparse.Namespace) -> None:
+    """Raises SetupError for options that mean nothing together."""
+    if not options.files and options.from_db is None:
+        raise SetupError("no script is named", "Give a FILE, - for standard input, or --from-db")
+    given = [name for name in CALL_OPTIONS if getattr(options, name)]
+    if given and not (options.simulate or options.week or (options.convert and given == ["outgoing"])):
+        name = {"caller": "from"}.get(given[0], given[0])
+        raise SetupError(f"--{name} says something of a call", "It needs --simulate or --week")
+    if options.output is not None and not options.convert:
+        raise SetupError("-o is where --convert writes", "--graph has its file beside it")
+    for name in ("graph", "convert"):
+        if getattr(options, name) and len(options.files) != 1 and not (name == "graph" and options.user):
+            raise SetupError(f"--{name} takes one script")
+    if options.from_db is not None and options.files and not options.user:
+        raise SetupError("whose script shall this be?", "With a FILE and --from-db give --user, too")
+    if options.max_bytes is not None and options.max_bytes < 1:
+        raise SetupError("--max-bytes is a number from 1 on")
+
+
+def _scripts(options: argparse.Namespace) -> list[tuple[Checked, Rows]]:
+    """The scripts that are meant, each checked, with what is known of the house."""
+    if options.from_db is None:
+        terms = _terms(options)
+        return [(check_file(name, terms), NOTHING) for name in options.files]
+    options.database = options.from_db or None
+    base = stored(rows_of(database_of(options)), options.server)
+    rows = base.rows()
+    if options.files:
+        owner = base.user(owner_asked(options))
+        terms = _changed(base.terms(owner), options)
+        return [(check_file(name, terms)._replace(owner=owner), rows) for name in options.files]
+    owners = [base.user(owner_asked(options))] if options.user else sorted(base.scripts)
+    if not owners:
+        raise SetupError("no user has a CPL script")
+    return [(base.check(owner), rows) for owner in owners]
+
+
+def _terms(options: argparse.Namespace) -> Terms:
+    """What a server permits of which nothing is known but the options."""
+    return _changed(Terms(max_bytes=MAX_BYTES, zone=zone_asked(options)), options)
+
+
+def _changed(terms: Terms, options: argparse.Namespace) -> Terms:
+    """These terms, but for what the options say. Raises SetupError."""
     try:
-        source = _read(name, max_bytes)
-    except OSError as error:
-        return Checked(name, b"", (), (), error.strerror or str(error))
-    shown_name = "<stdin>" if name == "-" else name
-    try:
-        program = compile(source, operations=operations, max_bytes=max_bytes)
-    except CplError as error:
-        return Checked(shown_name, source, error.findings, error.warnings)
+        if options.operations is not None:
+            terms = terms._replace(operations=operations_of(options.operations.replace(",", " ")))
+        if options.hosts is not None:
+            terms = terms._replace(hosts=hosts_from_text(options.hosts))
     except ValueError as error:
-        return Checked(shown_name, source, (), (), str(error))
-    return Checked(shown_name, source, (), program.warnings)
+        raise SetupError(str(error)) from None
+    if options.max_bytes is not None:
+        terms = terms._replace(max_bytes=options.max_bytes)
+    if options.phone_users:
+        terms = terms._replace(phone_users=True)
+    if options.time_zone is not None:
+        terms = terms._replace(zone=zone_named(options.time_zone).key)
+    return terms
 
 
-def _read(name: str, max_bytes: int) -> bytes:
-    # One byte more than allowed is enough to see that it is too much.
-    if name == "-":
-        return sys.stdin.buffer.read(max_bytes + 1)
-    with open(name, "rb") as file:
-        return file.read(max_bytes + 1)
+def _tried(checked: Checked, options: argparse.Namespace, rows: Rows) -> Result:
+    """The script with the call tried on it."""
+    if checked.program is None or not (options.simulate or options.week):
+        return Result(checked)
+    made = situation(options, checked.owner or owner_asked(options), utc_now(), rows)
+    house = made.house(checked.program)
+    told = simulate(house, made.call, made.behaviours) if options.simulate else None
+    grid = None
+    if options.week:
+        grid = week(made.call.at, lambda at: in_short(simulate(house, made.call._replace(at=at), made.behaviours)))
+    return Result(checked, made, told, grid)
 
 
-def _as_json(checked: Checked) -> dict[str, object]:
-    return {
+def _print(results: Sequence[Result], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps([_as_json(each) for each in results], indent=2))
+        return
+    paint = paint_for(sys.stdout)
+    for each in results:
+        if options.graph == "-":
+            continue
+        if options.format == "gcc":
+            print_gcc(each.checked)
+        else:
+            print_human(each.checked, paint, quiet=options.quiet)
+        if each.situation is not None and each.told is not None:
+            print_simulation(each.situation, each.told, paint)
+        if each.situation is not None and each.week is not None:
+            _print_week(each.situation, each.week, paint)
+    if options.format == "human" and options.graph != "-":
+        print_count([each.checked for each in results], quiet=options.quiet)
+
+
+def _print_week(made: Situation, grid: Week, paint: Paint) -> None:
+    print()
+    for name, value in summary_of(made)[1:]:
+        print(f"  {paint('faint', f'{name:<11}')} {clean(value)}")
+    print()
+    for line in str(grid).splitlines():
+        print(clean(line))
+
+
+def _as_json(each: Result) -> dict[str, object]:
+    checked = each.checked
+    made: dict[str, object] = {
         "file": checked.name,
         "verdict": checked.verdict,
         "trouble": checked.trouble,
         "errors": [finding._asdict() for finding in checked.errors],
         "warnings": [finding._asdict() for finding in checked.warnings],
     }
+    if each.situation is not None and each.told is not None:
+        made["simulation"] = as_json(each.situation, each.told)
+    if each.week is not None:
+        made["week"] = {
+            "days": list(each.week.days),
+            "rows": [{"begins": row.begins, "ends": row.ends, "cells": list(row.cells)} for row in each.week.rows],
+            "legend": dict(each.week.legend),
+        }
+    return made
 
 
-def _print_gcc(checked: Sequence[Checked]) -> None:
-    for each in checked:
-        if each.trouble:
-            print(f"{each.name}: error: {each.trouble}", file=sys.stderr)
-        for finding in (*each.errors, *each.warnings):
-            hint = f" ({finding.hint})" if finding.hint else ""
-            place = f"{each.name}:{finding.line}:{finding.column}"
-            print(f"{place}: {finding.severity}: {finding.text}{hint} [{finding.code}]")
+def _draw(each: Result, name: str) -> None:
+    """The script as a picture; one that is refused has none."""
+    checked, told = each.checked, each.told
+    if checked.program is None:
+        return
+    owner = checked.owner or (each.situation.owner if each.situation is not None else "")
+    lit = way_of(walked.entry for walked in told.steps if walked.owner == owner) if told is not None else ()
+    _write(name, draw(checked.source, lit).encode())
 
 
-def _print_human(checked: Sequence[Checked], quiet: bool) -> None:
-    paint = _painter(sys.stdout)
-    for each in checked:
-        if each.trouble:
-            print(f"{each.name}: {each.trouble}", file=sys.stderr)
-            continue
-        lines = source_lines(each.source)
-        for finding in (*each.errors, *each.warnings):
-            _print_finding(each.name, finding, lines, paint)
-        if not quiet or each.errors or each.warnings:
-            print(_summary(each))
-    if len(checked) > 1 and not (quiet and all(each.verdict == "sound" for each in checked)):
-        verdicts = [each.verdict for each in checked]
-        counts = (f"{verdicts.count(word)} {word}" for word in ("sound", "refused", "unreadable") if word in verdicts)
-        print(f"{len(checked)} files: {', '.join(counts)}")
+def _convert(options: argparse.Namespace) -> int:
+    """Write the script in the form of RFC 3880, and what is to be known about that."""
+    [name] = options.files
+    checked = check_file(name, _terms(options))
+    if checked.trouble:
+        print_gcc(checked)
+        return COULD_NOT_RUN
+    try:
+        made = convert(
+            checked.source,
+            routed="outgoing" if options.outgoing else "incoming",
+            max_bytes=options.max_bytes or MAX_BYTES,
+        )
+    except CplError as error:
+        refused = Checked(checked.name, checked.source, error.findings, error.warnings)
+        print_human(refused, paint_for(sys.stdout), quiet=False)
+        return REFUSED
+    _write(options.output or "-", made.text)
+    for note in made.notes:
+        print(clean(f"{checked.name}:{note.line}:{note.column}: {note.kind}: {note.text}"), file=sys.stderr)
+    return REFUSED if any(note.kind == "lost" for note in made.notes) else SOUND
 
 
-def _print_finding(name: str, finding: Finding, lines: list[str], paint: _Paint) -> None:
-    head = paint("bold", f"{name}:{finding.line}:{finding.column}:")
-    print(f"{head} {paint(finding.severity, finding.severity)}: {finding.text}")
-    if 0 < finding.line <= len(lines) and lines[finding.line - 1].strip():
-        shown, caret = _excerpt(lines[finding.line - 1], finding.column - 1)
-        number = f"{finding.line:5} | "
-        print(number + shown)
-        print(" " * (len(number) - 2) + "| " + caret + paint(finding.severity, "^"))
-    if finding.hint:
-        print(f"        {paint('hint', 'hint:')} {finding.hint}")
-    where = f" at {finding.path}" if finding.path else ""
-    print(f"        {finding.code}, {finding.rule}{where}")
-
-
-def _excerpt(line: str, column: int) -> tuple[str, str]:
-    """The part of a line around a column, safe for a terminal, and the blanks that lead to the column."""
-    begin = max(column - _WIDTH + 20, 0)
-    part = "".join(c if c.isprintable() else " " for c in line[begin : begin + _WIDTH])
-    return part, " " * (column - begin)
-
-
-def _summary(checked: Checked) -> str:
-    counts = [_many(len(checked.errors), "error")] if checked.errors else []
-    counts += [_many(len(checked.warnings), "warning")] if checked.warnings else []
-    detail = f" ({', '.join(counts)})" if counts else ""
-    return f"{checked.name}: {checked.verdict}{detail}"
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-class _Paint:
-    """Puts colours on words, or not."""
-
-    def __init__(self, on: bool) -> None:
-        self._on = on
-
-    def __call__(self, colour: str, text: str) -> str:
-        return f"{_COLOURS[colour]}{text}{_PLAIN}" if self._on else text
-
-
-def _painter(stream: TextIO) -> _Paint:
-    """Colours on a terminal only, and not when NO_COLOR is set to anything (no-color.org)."""
-    return _Paint(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+def _write(name: str, data: bytes) -> None:
+    try:
+        if name == "-":
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            Path(name).write_bytes(data)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"can't write {clean(name)}: {getattr(error, 'strerror', None) or error}") from None
 
 
 if __name__ == "__main__":

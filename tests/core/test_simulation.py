@@ -38,7 +38,7 @@ def call(
     bindings = [Binding(BOB, uri, int(float(q or 1) * 1000), float("inf")) for uri, _, q in contacts]
     programs = {owner: compile(f"<cpl>{script}</cpl>".encode())} if script else {}
     house = SimulatedHouse(
-        frozenset({"example.com"}), {BOB: bindings}, programs, settings or Settings(), complete=complete
+        {"example.com": "example.com"}, {BOB: bindings}, programs, settings or Settings(), complete=complete
     )
     made = SimulatedCall(f"sip:{ALICE}", to, to, AT, headers, proven)
     return simulate(house, made, behaviours(outcomes))

@@ -19,6 +19,8 @@ FRACTIONS: Final = (0.051, 0.083, 0.137, 0.219, 0.341, 0.467, 0.613)
 """What each phone's times end in: no two things happen at one time by chance."""
 ELSEWHERE: Final = (f"sip:nobody@{DOMAIN}", "tel:+33123456789", "mailto:bob@example.net")
 Q: Final = ("", "", "1.0", "0.97", "0.9", "0.5", "0.5", "0.1", "0.0")
+TIMEOUTS: Final = (3, 11, 23, 59, 151)
+"""Seconds; with a stagger that is no whole number, seldom two timers strike at one time, where either may be first."""
 STATUSES: Final = (400, 404, 408, 415, 480, 486, 486, 486, 486, 488, 500, 503, 600, 600, 603, 604)
 
 
@@ -81,8 +83,9 @@ def made_up(seed: int) -> MadeUp:
         call.headers += (("Expires", chance.choice(("5", "40", "0", "nonsense"))),)
     if chance.random() < 0.3:
         call.settings["recurse"] = True
+    call.settings["stagger"] = 29.69
     if chance.random() < 0.2:
-        call.settings["stagger"] = 7.0
+        call.settings["stagger"] = 7.27
     if chance.random() < 0.1:
         call.settings["max_breadth"] = chance.choice((1, 2, 3))
     if chance.random() < 0.1:
@@ -213,7 +216,7 @@ class Writer:
             return "<proxy/>"
         attributes = ""
         if chance.random() < 0.5:
-            attributes += f' timeout="{chance.choice((3, 10, 20, 50, 150))}"'
+            attributes += f' timeout="{chance.choice(TIMEOUTS)}"'
         if chance.random() < 0.4:
             attributes += f' ordering="{chance.choice(("parallel", "sequential", "first-only"))}"'
         if chance.random() < 0.5:

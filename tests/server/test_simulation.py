@@ -134,7 +134,7 @@ def simulated(call: MadeUp) -> Simulated:
     registered = {aor(name): [b for b in call.bindings if b.aor == aor(name)] for name in USERS}
     programs = {owner: compile(text) for owner, text in call.scripts.items()}
     settings = Settings(auth="none")._replace(**call.settings)
-    house = SimulatedHouse(frozenset({DOMAIN}), registered, programs, settings, complete=True)
+    house = SimulatedHouse({DOMAIN: DOMAIN}, registered, programs, settings, complete=True)
     proven = call.caller.removeprefix("sip:") if call.caller.endswith(f"@{DOMAIN}") else ""
     at = datetime.fromtimestamp(WALL, UTC)
     made = SimulatedCall(call.caller, call.called, call.called, at, call.headers, proven)

@@ -1,0 +1,1 @@
+"""What `cpl-check` is made of: one room for each thing that it does."""

@@ -1,0 +1,59 @@
+"""Moments and zones as they are written on a command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sipd.cpl.zones import zone_hint, zone_of
+from sipd.errors import SetupError
+
+LOCALTIME: Final = Path("/etc/localtime")
+
+_TODAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The zone of that name. Raises SetupError, with what may have been meant."""
+    if zone_of(name) is None:
+        raise SetupError(f"there is no time zone {name[:80]!r}", zone_hint(name) or "Write it as Europe/Paris")
+    return ZoneInfo(name)
+
+
+def machine_zone() -> str:
+    """The name of the machine's zone; UTC where it has none that can be found."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        try:
+            name = str(LOCALTIME.resolve(strict=True)).rpartition("zoneinfo/")[2]
+        except OSError:
+            name = ""
+    return name if name and name != "Etc/UTC" and zone_of(name) is not None else "UTC"
+
+
+def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """The moment that was meant, in that zone. Raises SetupError for what is none, or does not exist there."""
+    today = _TODAY.fullmatch(text)
+    if today is not None:
+        made = now.astimezone(zone).replace(hour=int(today[1]), minute=int(today[2]), second=0, microsecond=0)
+    else:
+        try:
+            made = datetime.fromisoformat(text)
+        except ValueError:
+            raise SetupError(f"--at {text[:80]!r} is no time", "Write it as 2026-12-24T18:00, or 18:00") from None
+        if made.tzinfo is not None:
+            return made.astimezone(zone)
+        made = made.replace(tzinfo=zone)
+    if made.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != made.replace(tzinfo=None):
+        raise SetupError(f"--at {text[:80]}: clocks are put forward then, in {zone.key} there is no such time")
+    return made
+
+
+def shown(when: datetime) -> str:
+    """`Thu 24 Dec 2026 18:00 Europe/Paris`."""
+    zone = getattr(when.tzinfo, "key", "") or f"{when:%Z}"
+    return f"{when:%a %d %b %Y} {when:%H:%M:%S}".removesuffix(":00") + f" {zone}"
