@@ -20,7 +20,8 @@ EXIT: Final = {
     "sipd": "0 after a clean stop, 1 when it can't start, 2 for bad usage.",
     "sipdctl": "0 done, 1 refused (or a test call that went otherwise), 2 could not be tried.",
     "addsipuser": "0 done, 1 refused, 2 could not be tried.",
-    "cpl-check": "0 when every script is sound, 1 when one is refused, 2 when something could not be checked.",
+    "cpl-check": "0 when every script is sound, 1 when one is refused or lost something when converted, "
+    "2 when something could not be done.",
 }
 
 

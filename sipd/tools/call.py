@@ -16,8 +16,9 @@ from sipd.hop import DEFAULT_PORTS, Hop
 from sipd.message import parse_uri
 from sipd.phone import Account
 from sipd.tools.frame import DONE, REFUSED, read_password
+from sipd.tools.plain import clean
 from sipd.tools.testcall import Plan, make_call
-from sipd.tools.where import clean, database_of, rows_of
+from sipd.tools.where import database_of, rows_of
 
 if TYPE_CHECKING:
     import argparse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,17 +16,15 @@ from sipd.cpl.picture import draw, way_of
 from sipd.cpl.sources import hosts_from_text
 from sipd.cpl.terms import MAX_BYTES, operations_of
 from sipd.cpl.week import week
-from sipd.errors import SetupError
+from sipd.errors import SetupError, StoreAway
 from sipd.tools.checking.checked import Checked, check_file
 from sipd.tools.checking.findings import print_count, print_gcc, print_human
 from sipd.tools.checking.options import parser
 from sipd.tools.checking.paint import Paint, paint_for
 from sipd.tools.checking.situation import NOTHING, Situation, owner_asked, situation, utc_now, zone_asked
-from sipd.tools.checking.stored import stored
 from sipd.tools.checking.times import zone_named
 from sipd.tools.checking.told import as_json, in_short, print_simulation, summary_of
-from sipd.tools.frame import guarded
-from sipd.tools.where import clean, database_of, rows_of
+from sipd.tools.plain import clean
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets the findings
-    return guarded("cpl-check", lambda: _run(options))
+    if os.environ.get("TZDIR"):
+        from sipd.store.local_zone import use_zone_files  # here, as the room takes a while to load
+
+        use_zone_files(os.environ)
+    try:
+        return _run(options)
+    except (SetupError, StoreAway) as error:
+        print(f"cpl-check: {clean(str(error))}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output has gone: nothing to tell, nowhere to tell it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("cpl-check: interrupted", file=sys.stderr)
+    return COULD_NOT_RUN
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -97,8 +108,11 @@ def _scripts(options: argparse.Namespace) -> list[tuple[Checked, Rows]]:
     if options.from_db is None:
         terms = _terms(options)
         return [(check_file(name, terms), NOTHING) for name in options.files]
+    from sipd.tools.checking.stored import stored  # here, as it brings the whole database along
+    from sipd.tools.where import database_of, rows_of
+
     options.database = options.from_db or None
-    base = stored(rows_of(database_of(options)), options.server)
+    base = stored(rows_of(database_of(options)), options.server or "")
     rows = base.rows()
     if options.files:
         owner = base.user(owner_asked(options))

@@ -11,7 +11,8 @@ from sipd.control.verbs import Refusal
 from sipd.errors import SetupError
 from sipd.message import STATUS
 from sipd.tools.frame import DONE
-from sipd.tools.where import clean, database_of
+from sipd.tools.plain import clean
+from sipd.tools.where import database_of
 
 if TYPE_CHECKING:
     import argparse

@@ -1,4 +1,4 @@
-"""What the nouns share that ask more than the database: where that is, and text that is safe to print."""
+"""Where the database is, and its rows, for the nouns that ask more than the database."""
 
 from __future__ import annotations
 
@@ -42,8 +42,3 @@ def rows_of(url: DatabaseUrl) -> Snapshot:
                 await store.close()
 
     return trio.run(load)
-
-
-def clean(text: str) -> str:
-    """The text with its controls made visible: what phones say must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from sipd.cpl import CplError, compile_on
-from sipd.tools.where import clean
+from sipd.tools.plain import clean
 
 if TYPE_CHECKING:
     from sipd.cpl import Finding, Program, Terms

@@ -116,6 +116,4 @@ def _add_database(made: argparse.ArgumentParser) -> None:
     )
     stored.add_argument("-f", "--database-file", metavar="FILE", help="file that holds the database URL")
     stored.add_argument("-s", "--root", metavar="DIR", help="server root, which holds the embedded database")
-    stored.add_argument(
-        "-S", "--server", default="", metavar="NAME", help="which row of settings, if there are several"
-    )
+    stored.add_argument("-S", "--server", metavar="NAME", help="which row of settings, if there are several")

@@ -10,7 +10,8 @@ from sipd.errors import SetupError
 from sipd.store import choose
 from sipd.tools.checking.checked import Checked, check
 from sipd.tools.checking.situation import Rows
-from sipd.tools.where import clean
+from sipd.tools.checking.times import machine_zone
+from sipd.tools.plain import clean
 
 if TYPE_CHECKING:
     from sipd.cpl import Program, Terms
@@ -25,14 +26,14 @@ class Stored(NamedTuple):
     scripts: dict[str, Script]
     users: dict[str, User]
     domains: dict[str, str]
-    snapshot: Snapshot
+    bindings: list[Binding]
+    timezones: dict[str, bytes]
 
     def terms(self, owner: str) -> Terms:
         """On which terms this user's scripts are taken. Raises SetupError."""
         user = self.users.get(owner)
-        zones = {row.url: row.data for row in self.snapshot.timezones}
         try:
-            return terms_of(self.settings, user.gateway_class if user is not None else "", zones)
+            return terms_of(self.settings, user.gateway_class if user is not None else "", self.timezones)
         except ValueError as error:
             raise SetupError(f"script_operations of the server can't be read: {error}") from None
 
@@ -55,7 +56,7 @@ class Stored(NamedTuple):
         """The house that it describes."""
         now = time.time()
         registered: dict[str, list[Binding]] = {aor: [] for aor in self.users}
-        for binding in self.snapshot.bindings:
+        for binding in self.bindings:
             if binding.expires_at > now and binding.aor in registered:
                 registered[binding.aor].append(binding)
         programs = {aor: program for aor in self.scripts if (program := self._program(aor)) is not None}
@@ -74,10 +75,12 @@ class Stored(NamedTuple):
 
 def stored(snapshot: Snapshot, server: str) -> Stored:
     """What a snapshot of the database says. Raises SetupError."""
+    settings = choose(snapshot.settings, server)
     return Stored(
-        choose(snapshot.settings, server),
+        settings._replace(time_zone=settings.time_zone or machine_zone()),
         {script.aor: script for script in snapshot.scripts if script.kind == "cpl"},
         {user.aor: user for user in snapshot.users},
         {row.name.lower().rstrip("."): row.canonical for row in snapshot.domains},
-        snapshot,
+        snapshot.bindings,
+        {row.url: row.data for row in snapshot.timezones},
     )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from sipd.cpl.zones import zone_hint, zone_of
 from sipd.errors import SetupError
-
-LOCALTIME: Final = Path("/etc/localtime")
 
 _TODAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
@@ -26,13 +23,10 @@ def zone_named(name: str) -> ZoneInfo:
 
 def machine_zone() -> str:
     """The name of the machine's zone; UTC where it has none that can be found."""
-    name = os.environ.get("TZ", "").lstrip(":")
-    if not name:
-        try:
-            name = str(LOCALTIME.resolve(strict=True)).rpartition("zoneinfo/")[2]
-        except OSError:
-            name = ""
-    return name if name and name != "Etc/UTC" and zone_of(name) is not None else "UTC"
+    from sipd.store.local_zone import local_zone  # here, as the room takes a while to load
+
+    name = local_zone(os.environ).name
+    return "UTC" if name == "Etc/UTC" else name
 
 
 def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:

@@ -9,7 +9,7 @@ from sipd.core.simulated import FOR_EVER
 from sipd.message import STATUS
 from sipd.script import Log
 from sipd.tools.checking.times import shown
-from sipd.tools.where import clean
+from sipd.tools.plain import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
