@@ -174,7 +174,8 @@ class Picture:
         missing = _missing(element, {output.tag for output in outputs})
         if missing:
             words = wrapped(missing, EDGE_TEXT, SMALL)
-            box.edges.append(Edge(words, f"no output for: {missing}", f"{box.key}/-", _default(state), True))
+            after = _State("subaction") if OUTCOMES["success"] in missing else state  # what then holds depends
+            box.edges.append(Edge(words, f"no output for: {missing}", f"{box.key}/-", _default(after), True))
         return box
 
     def _edge(self, holder: Element, words: list[str], state: _State) -> Edge:

@@ -381,6 +381,48 @@ def test_too_many_rules_are_refused_with_their_place():
     assert raised.value.findings[0].code == "CPL-DEPTH"
 
 
+SAMPLES = [
+    (REPOSITORY / "docs/how-to/pictures/policy-expressway.cpl").read_text("utf-8"),
+    (REPOSITORY / "docs/how-to/pictures/office.cpl").read_text("utf-8"),
+    *(TAA.format(body) for body, _, _ in LOST),
+]
+PIECES = (
+    "",
+    "<",
+    ">",
+    "/",
+    '"',
+    "=",
+    "&",
+    "--",
+    "]]>",
+    "<taa:rule>",
+    "</taa:rule>",
+    "<!--",
+    "otherwise",
+    "taa:",
+    "|",
+    "(",
+)
+
+
+@given(
+    st.sampled_from(SAMPLES),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.sampled_from(PIECES)), max_size=3),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_it_is_it_is_converted_or_refused(source, edits):
+    for where, length, piece in edits:
+        at = int(where * len(source))
+        source = source[:at] + piece + source[at + length :]
+    try:
+        converted = convert(source.encode())
+    except CplError:
+        return
+    compile(converted.text)
+    assert convert(converted.text) == (converted.text, ())
+
+
 # The same policy by its own rules, and converted.
 
 USERS = ("alice", "bob")

@@ -154,6 +154,7 @@ WORDS = [
      ["only", "sip:a@b", "priority 0.3", "on to the locations"]),
     ('<lookup source="registration"><success><proxy/></success></lookup>',
      ["look up phones", "found", "none found, fails", "ring"]),
+    ('<lookup source="registration"><failure/></lookup>', ["found, none found", "default behaviour"]),
     ('<proxy ordering="sequential" timeout="7" recurse="no"><busy/></proxy>',
      ["one after another", "for 7 s", "follow no redirection", "busy", "no answer, redirected, fails"]),
     ('<reject status="busy" reason="not &lt;now&gt;"/>', ["refuse: busy (486)", "“not <now>”"]),

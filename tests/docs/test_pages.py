@@ -31,6 +31,11 @@ def test_of_the_tutorials_scripts_only_the_broken_one_is_broken() -> None:
         compile(scripts["broken.cpl"].encode())
 
 
+@pytest.mark.parametrize("name", ["office.cpl", "policy.cpl"])
+def test_scripts_that_are_drawn_are_sound(name) -> None:
+    assert compile((DOCS / "how-to" / "pictures" / name).read_bytes()).warnings == ()
+
+
 def test_the_documentation_builds_without_a_warning(tmp_path) -> None:
     words = ["-m", "sphinx", "-W", "-q", "-E", "-d", tmp_path / "doctrees", "-b", "html", DOCS, tmp_path / "html"]
     done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
