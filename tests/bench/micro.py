@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import itertools
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
@@ -168,29 +169,54 @@ def compiling() -> Callable[[], object]:
     return lambda: compile_script(source)
 
 
-def running() -> Callable[[], object]:
+def running(source: str, *, traced: bool) -> Callable[[], object]:
+    """One run of that script for a call from alice to bob on a Monday at noon, up to its proxy or its end."""
     from datetime import UTC, datetime
 
     from sipd.cpl import compile as compile_script
     from sipd.cpl import evaluate
     from sipd.message import parse_address
-    from sipd.script import Facts, LookupResult
+    from sipd.script import Facts, Lookup, LookupResult
 
-    program = compile_script(SCRIPT_RFC.encode())
+    program = compile_script(source.encode())
     facts = Facts(
         owner="bob@example.test", direction="incoming", origin=parse_address("<sip:alice@example.test>;tag=1"),
-        destination=parse_uri("sip:bob@example.test"), now=datetime(2026, 11, 23, tzinfo=UTC),
-        original_destination=parse_address("<sip:bob@example.test>"),
+        destination=parse_uri("sip:bob@example.test"), now=datetime(2026, 11, 23, 12, tzinfo=UTC),
+        original_destination=parse_address("<sip:bob@example.test>"), subject="Lunch",
     )  # fmt: skip
     found = LookupResult("success", (Target(parse_uri("sip:bob@127.0.0.1:5090")),))
 
     def run() -> None:
-        steps = evaluate(program, facts)
-        next(steps)
-        steps.send(found)
+        steps = evaluate(program, facts, [] if traced else None)
+        try:
+            if type(steps.send(None)) is Lookup:
+                steps.send(found)
+        except StopIteration:
+            return
         steps.close()
 
     return run
+
+
+FIVE_NODES: Final = """<cpl><incoming>
+ <address-switch field="origin" subfield="user"><address is="boss"/><otherwise>
+  <string-switch field="subject"><string is="urgent"/><otherwise>
+   <address-switch field="origin" subfield="host"><address subdomain-of="example.test">
+    <location url="sip:mailbox@example.test"><redirect/></location>
+   </address></address-switch>
+  </otherwise></string-switch>
+ </otherwise></address-switch>
+</incoming></cpl>"""
+TYPICAL: Final = """<cpl><incoming>
+ <address-switch field="origin" subfield="user"><address is="boss"><reject status="busy"/></address><otherwise>
+  <time-switch tzid="Europe/Berlin">
+   <time dtstart="20060102T090000" dtend="20060102T170000" freq="weekly" byday="MO,TU,WE,TH,FR">
+    <lookup source="registration"><success><proxy timeout="15"><noanswer/></proxy></success></lookup>
+   </time>
+   <otherwise><reject status="reject"/></otherwise>
+  </time-switch>
+ </otherwise></address-switch>
+</incoming></cpl>"""
 
 
 PARTS: Final[dict[str, tuple[Callable[[], Callable[[], object]], float | None]]] = {
@@ -204,7 +230,12 @@ PARTS: Final[dict[str, tuple[Callable[[], Callable[[], object]], float | None]]]
     "client transaction, 200": (client_transaction, 8),
     "server transaction, 200, with parse": (server_transaction, 16),
     "compile a CPL script": (compiling, None),
-    "run it to its proxy": (running, 10),
+    "run it to its proxy": (partial(running, SCRIPT_RFC, traced=False), 10),
+    "... and keep a trace": (partial(running, SCRIPT_RFC, traced=True), 10),
+    "run five nodes": (partial(running, FIVE_NODES, traced=False), 10),
+    "five nodes, and keep a trace": (partial(running, FIVE_NODES, traced=True), 10),
+    "run address, time, lookup, proxy": (partial(running, TYPICAL, traced=False), 20),
+    "these four, and keep a trace": (partial(running, TYPICAL, traced=True), 20),
 }
 """What is measured: how to prepare it, and its budget in microseconds (None: none was set)."""
 
