@@ -46,6 +46,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "answer",
     "node",
     "clock",
+    "prepared",
     "late",
     "hops",
     "pins",

@@ -72,7 +72,12 @@ def may_ring(inquiry: Inquiry, tables: Tables, targets: tuple[Target, ...]) -> t
     What its owner wrote or registered, who is a user here, and what the
     caller may call himself; but not where a place elsewhere pointed.
     """
-    if all(target.owner is not None for target in targets) or may_call_out(inquiry, tables):
+    for target in targets:
+        if target.owner is None:
+            break
+    else:
+        return targets
+    if may_call_out(inquiry, tables):
         return targets
     places = inquiry.context.places
     return tuple(t for t in targets if t.owner is not None or local_domain(t.uri, tables, places) is not None)

@@ -44,6 +44,7 @@ from sipd.server.gauges import gauges_of
 from sipd.server.house import House
 from sipd.server.limits import limit_network, limit_rate
 from sipd.server.pins import Pins, drop_dead
+from sipd.server.prepared import Prepared
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.store.local_zone import local_zone, use_zone_files
 from sipd.transaction import Transactions
@@ -302,6 +303,7 @@ async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STA
         await nursery.start(house.writer.run)
         await nursery.start(house.tables.watch_outside)
         nursery.start_soon(sweep, house)
+        nursery.start_soon(Prepared(house).run)
         drop_dead(house, house.tables.every_binding())
         async with trio.open_nursery() as calls:  # the task of every call, each guarded
 

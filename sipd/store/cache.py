@@ -127,6 +127,10 @@ class Cache:
         owner = self._image.users.get(aor)
         return self._programs.of(script, self.settings, owner.gateway_class if owner is not None else "")
 
+    def with_script(self) -> list[str]:
+        """The addresses-of-record that have a CPL script which is enabled."""
+        return [aor for (aor, kind), script in self._image.scripts.items() if kind == "cpl" and script.enabled]
+
     @property
     def timezones(self) -> Mapping[str, PutTimezone]:
         """What was fetched last from each tzurl of a script."""
