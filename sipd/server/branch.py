@@ -6,6 +6,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import trio
+
 from sipd.core.forwarding import Passage, forwarded_copy, returned_copy
 from sipd.core.privacy import no_privacy
 from sipd.core.sips import REQUIRED, as_asked, way_of
@@ -39,6 +41,7 @@ class Branch:
         "_call",
         "_client",
         "_earlier",
+        "_ended",
         "_flow",
         "_hops",
         "_parent",
@@ -75,6 +78,7 @@ class Branch:
         self._timer: Handle | None = None  # Timer C
         self._ringing_until = 0.0
         self._rang_out = False  # Timer C has struck
+        self._ended: trio.Event | None = None
 
     def start(self) -> None:
         """Send the request at once where the way is known; else its task finds the way first."""
@@ -89,26 +93,29 @@ class Branch:
         if self._flow is None and self.target.bound and not self.target.path:
             self._finish(self._local(FLOW_FAILED))
             return
-        if hops is None:
-            call.spawn(self._find_way)
-        else:
+        if hops is not None:
             self._hops = Hops(hops, call.house.resolver.dead)
             self._try_next(500)
+        if self.final is None and (hops is None or call.supervised):
+            self._ended = trio.Event()
+            call.spawn(self.run)
 
-    async def _find_way(self) -> None:
-        """Find the hops, which takes waiting; then send."""
-        call = self._call
-        try:
-            found = await call.house.resolver.find(way_of(call.request, self.target))
-            hops = self.target.allowed(found)
-        except SipError as fault:
-            call.trace.append(Step("branch", self.target.uri.text, f"no way there: {fault.text}"))
+    async def run(self) -> None:
+        """The branch's task: find the hops where they take finding, and live until the final response."""
+        if self._hops is None:
+            try:
+                found = await self._call.house.resolver.find(way_of(self._call.request, self.target))
+                hops = self.target.allowed(found)
+            except SipError as fault:
+                self._call.trace.append(Step("branch", self.target.uri.text, f"no way there: {fault.text}"))
+                if self.final is None:
+                    self._finish(self._no_way(500))
+                return
             if self.final is None:
-                self._finish(self._no_way(500))
-            return
-        if self.final is None:
-            self._hops = Hops(hops, call.house.resolver.dead)
-            self._try_next(500)
+                self._hops = Hops(hops, self._call.house.resolver.dead)
+                self._try_next(500)
+        if self.final is None and self._ended is not None:
+            await self._ended.wait()
 
     def cancel(self) -> None:
         """Ask the phone to stop ringing; its final response is still awaited (§9.1)."""
@@ -130,6 +137,8 @@ class Branch:
             self.cancel()
             self.final = self.final or self._local(500)
             self._disarm()
+            if self._ended is not None:
+                self._ended.set()
 
     # --- what the client transaction tells -------------------------------------------------
 
@@ -375,6 +384,8 @@ class Branch:
         self._call.trace.append(Step("branch", self.target.uri.text, f"{final.status}"))
         self._parent.receive(self, final)
         self._call.branch_ended()
+        if self._ended is not None:
+            self._ended.set()
 
     def link(self, late: LateAnswers) -> None:
         """The call is over: a 2xx that comes late goes this way."""

@@ -48,7 +48,6 @@ class Call:
 
     __slots__ = (
         "_answered",
-        "_awaited",
         "_branches",
         "_inquiry",
         "_live",
@@ -66,6 +65,7 @@ class Call:
         "house",
         "request",
         "server",
+        "supervised",
         "trace",
     )
 
@@ -76,6 +76,7 @@ class Call:
         self.came = Way(inquiry.source, inquiry.near)
         self.request: Request = inquiry.request
         self.trace: Trace = inquiry.trace
+        self.supervised = True
         self._inquiry = inquiry
         self._answered = False
         self._over = False
@@ -83,9 +84,8 @@ class Call:
         self._live = 0
         self._branches: list[Branch] = []
         self._root: Node | None = None
-        self._awaited = 0  # tasks that have not ended
-        self._nursery: trio.Nursery | None = None  # while it takes further ones
-        self._waiting: list[Callable[[], Awaitable[None]]] = []  # for the nursery to come
+        self._nursery: trio.Nursery | None = None
+        self._waiting: list[Callable[[], Awaitable[None]]] | None = []  # for the nursery to come
         self._loop_mark = ""
         self._targets: list[Uri] = []  # handed to `child`
         self._tried: dict[Key, int] = {}  # the same and the request's own, once a 3xx is to be followed
@@ -95,6 +95,7 @@ class Call:
     def begin(self, decision: Decision | Missing) -> None:
         """Carry out what policy decided; or load the row it missed and ask again."""
         if type(decision) is Proxy:  # all is known: no search stands over it
+            self.supervised = not decision.quick
             if decision.quick and (self._inquiry.in_dialog or not follows_3xx(self.house, decision)):
                 self._root = self._branch(self, decision.targets[0], self._inquiry.breadth)
             else:
@@ -107,21 +108,25 @@ class Call:
                 search.load(decision)
             else:
                 search.carry_out(decision)
+        if self._waiting:
+            self.house.start_task(self._run)
 
     async def _run(self) -> None:
-        """The call's own task while it waits for rows or names: its nursery lives until the last of them is there.
+        """The call's own task: its nursery lives until the last branch has ended.
 
-        A call whose ways are known waits for responses and timers alone,
-        which come by plain calls: it has no task.
+        A branch is started by the end of another or by a timer while another
+        rings, always before the task of that one wakes: so the nursery is
+        open for it.
         """
-        async with trio.open_nursery() as nursery:  # bounds every row and name awaited of this call
+        async with trio.open_nursery() as nursery:  # bounds every branch and every row awaited of this call
             self._nursery = nursery
-            waiting, self._waiting = self._waiting, []
-            if len(waiting) == 1:  # as a rule; a task beside this would wait for the same
+            waiting, self._waiting = self._waiting or [], None
+            if len(waiting) == 1:  # the usual call: one target needs no task beside this
                 await self._guarded(waiting[0])
             else:
                 for task in waiting:
                     nursery.start_soon(self._guarded, task)
+        self._nursery = None
 
     def commit(self, decision: Commit) -> None:
         """Hand a REGISTER that had to wait for its turn to the writer; the answer comes from there."""
@@ -130,24 +135,19 @@ class Call:
         self._release()
 
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task that lives no longer than the call: in its nursery, which the first one opens."""
-        self._awaited += 1
+        """Run a task that lives no longer than the call."""
         if self._nursery is not None:
             self._nursery.start_soon(self._guarded, task)
+        elif self.supervised and self._waiting is not None:
+            self._waiting.append(task)  # before the nursery: `begin` starts it with these
         else:
-            if not self._waiting:
-                self.house.start_task(self._run)
-            self._waiting.append(task)
+            self.house.start_task(lambda: self._guarded(task))
 
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
         except Exception as fault:  # the door, here for the tasks of one call: it ends alone
             self.broke(fault)
-        finally:
-            self._awaited -= 1
-            if self._awaited == 0:
-                self._nursery = None  # it closes now, and takes no other: a later task opens a new one
 
     def guarded(self, function: Callable[[], None]) -> None:
         """Call it; when it breaks this call ends with a 500, and no other hears of it."""

@@ -52,6 +52,7 @@ class CallView(Parent, Protocol):
     flow: Flow  # where its answers go
     came: Way  # the flow it came in by
     trace: Trace
+    supervised: bool  # has a nursery of its own, with a task per branch
     followed: int  # contacts of 3xx that are being tried
 
     @property

@@ -8,8 +8,7 @@ import pytest
 import trio
 
 from sipd.errors import StoreAway
-from sipd.rows import Binding, PutBinding
-from tests.server.phones import DOMAIN, WALL, open_world
+from tests.server.phones import DOMAIN, open_world
 
 BOB = f"sip:bob@{DOMAIN}"
 
@@ -75,47 +74,27 @@ async def test_a_message_with_one_target_starts_no_task(world, autojump_clock):
     assert counter.names == []
 
 
-async def tasks_of_a_call(world, *hosts: str) -> list[str]:
-    """The tasks started for an INVITE to bob, whose phones' contacts name these hosts ("": the address itself)."""
+async def test_an_invite_has_one_task_for_the_call_and_one_for_each_branch(world, autojump_clock):
     alice = world.phone("alice")
-    for number, host in enumerate(hosts):
-        phone = world.phone(f"phone{number}")
-        world.resolver.found[host] = phone.hop
-        uri = f"sip:{phone.name}@{host}" if host else phone.uri
-        world.put(PutBinding(Binding(f"bob@{DOMAIN}", uri, expires_at=WALL + 1e6)))
+    for name in ("desk", "mobile", "tablet"):
+        world.bind(f"bob@{DOMAIN}", world.phone(name))
     counter = Spawned()
     trio.lowlevel.add_instrument(counter)
     alice.send(alice.request("INVITE", BOB))
-    await trio.sleep(1)
+    await alice.status(180)
     trio.lowlevel.remove_instrument(counter)
-    assert all(world.phones[f"phone{number}"].requests("INVITE") for number in range(len(hosts)))
-    return counter.names
+    assert len(counter.names) == 1 + 3
 
 
-@pytest.mark.parametrize(
-    ("hosts", "tasks"),
-    [
-        (("",), 0),
-        (("", "", ""), 0),
-        (("one.example",), 1),  # the call's own
-        (("", "two.example", ""), 1),
-        (("one.example", "two.example", "three.example"), 1 + 3),
-    ],
-)
-async def test_an_invite_has_tasks_only_for_ways_that_must_be_found(world, autojump_clock, hosts, tasks):
-    assert len(await tasks_of_a_call(world, *hosts)) == tasks
-
-
-async def test_a_call_that_waited_once_can_wait_again(world, autojump_clock):
-    alice, desk, mobile = world.phone("alice"), world.phone("desk", "486"), world.phone("mobile", "answers")
-    for phone, q in ((desk, 1000), (mobile, 500)):
-        world.resolver.found[f"{phone.name}.example"] = phone.hop
-        row = Binding(f"bob@{DOMAIN}", f"sip:bob@{phone.name}.example", q=q, expires_at=WALL + 1e6)
-        world.put(PutBinding(row))
+async def test_an_invite_with_one_target_has_one_task(world, autojump_clock):
+    alice, bob = world.phone("alice"), world.phone("bob")
+    world.bind(f"bob@{DOMAIN}", bob)
+    counter = Spawned()
+    trio.lowlevel.add_instrument(counter)
     alice.send(alice.request("INVITE", BOB))
-    await alice.status(200)
-    assert desk.requests("INVITE")
-    assert mobile.answered
+    await alice.status(180)
+    trio.lowlevel.remove_instrument(counter)
+    assert len(counter.names) == 1
 
 
 async def test_register_gets_503_while_the_database_is_away_and_calls_go_on(world, autojump_clock, monkeypatch):
