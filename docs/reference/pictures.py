@@ -14,12 +14,11 @@ PICTURES = Path(__file__).resolve().parents[1] / "how-to" / "pictures"
 def made() -> dict[Path, str]:
     """Pictures and scripts by the file each is in."""
     office = (PICTURES / "office.cpl").read_bytes()
-    policy, notes = convert((PICTURES / "policy-expressway.cpl").read_bytes())
+    policy = convert((PICTURES / "policy-expressway.cpl").read_bytes()).text
     return {
         PICTURES / "office.svg": draw(office),
         PICTURES / "office-call.svg": draw(office, way_of(unanswered(office))),
         PICTURES / "policy.cpl": policy.decode(),
-        PICTURES / "policy.notes": "".join(f"{note}\n" for note in notes),
         PICTURES / "policy.svg": draw(policy),
     }
 

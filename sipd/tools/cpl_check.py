@@ -92,6 +92,8 @@ def _fits_together(options: argparse.Namespace) -> None:
     if given and not (options.simulate or options.week or (options.convert and given == ["outgoing"])):
         name = {"caller": "from"}.get(given[0], given[0])
         raise SetupError(f"--{name} says something of a call", "It needs --simulate or --week")
+    if options.proven and not options.convert:
+        raise SetupError("--proven is of no use without --convert")
     if options.output is not None and not options.convert:
         raise SetupError("-o is where --convert writes", "--graph has its file beside it")
     for name in ("graph", "convert"):
@@ -230,6 +232,7 @@ def _convert(options: argparse.Namespace) -> int:
         made = convert(
             checked.source,
             routed="outgoing" if options.outgoing else "incoming",
+            proven=options.proven,
             max_bytes=options.max_bytes or MAX_BYTES,
         )
     except CplError as error:

@@ -26,6 +26,19 @@ def test_the_page_shows_what_its_programs_do(tmp_path) -> None:
             reader.type(step)
 
 
+@pytest.mark.parametrize("name", ["pictures", "convert"])
+def test_the_pages_on_tools_show_what_they_do(name, tmp_path) -> None:
+    reader = Reader(tmp_path)
+    pictures = REPOSITORY / "docs" / "how-to" / "pictures"
+    for file in pictures.glob("*.cpl"):
+        reader.write(Written(file.name, file.read_text("utf-8")))
+    for step in steps(REPOSITORY / "docs" / "how-to" / f"{name}.md"):
+        assert not isinstance(step, Written)
+        reader.type(step)
+    same = {"pictures": ("call.svg", "office-call.svg"), "convert": ("policy.cpl", "policy.cpl")}[name]
+    assert (tmp_path / "first" / same[0]).read_bytes() == (pictures / same[1]).read_bytes()
+
+
 def test_its_program_is_typed(tmp_path) -> None:
     [program] = [step.text for step in steps(PAGE) if isinstance(step, Written) and step.name.endswith(".py")]
     file = tmp_path / "try_bob.py"

@@ -101,6 +101,9 @@ def _add_other_outputs(made: argparse.ArgumentParser) -> None:
     other.add_argument(
         "--convert", action="store_true", help="write a draft's script, or another server's, as RFC 3880"
     )
+    other.add_argument(
+        "--proven", action="store_true", help="with --convert: nobody can call here who has not proven who he is"
+    )
     other.add_argument("-o", "--output", metavar="FILE", help="where --convert writes; standard output when not given")
 
 
