@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.cpl import subfields, switches, timeswitch
 from sipd.cpl.built import LIMITED, NOTHING, Built, larger, not_those, way_to
+from sipd.cpl.coverage import Taken
 from sipd.cpl.findings import meant, shown
 from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, TOP
 from sipd.cpl.lint import Lint
@@ -228,7 +229,7 @@ class Builder:
     def time_switch(self, element: Element, filled: bool) -> Built:
         """§4.4."""
         zone = self._times.zone(element) or UTC_ZONE  # reported: outputs are checked all the same
-        condition_of = partial(self._times.condition, zone=zone)
+        condition_of = partial(self._times.condition, zone=zone, taken=Taken())
         return self._switch(element, filled, "time", timeswitch.look(zone), condition_of)
 
     def priority_switch(self, element: Element, filled: bool) -> Built:

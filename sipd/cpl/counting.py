@@ -30,7 +30,7 @@ UNITS_SEEN: Final = 1000
 
 YEAR_COST: Final = 12
 UNIT_COST: Final = 2
-SET_COST: Final = 40
+SET_COST: Final = {"daily": 15, "weekly": 20, "monthly": 30, "yearly": 100}
 
 
 class Costly(Exception):
@@ -80,7 +80,7 @@ def _nth_in_calendar(starts: Calendar, number: int, begin: int, budget: Budget, 
             lost.append((today, 0, times.index(now + 1)))  # what is not after `begin` is not there either
         here = mask.bit_count() * times.count - sum(high - low for day, low, high in lost if mask >> day - first & 1)
         if here >= number:
-            budget.spend(mask.bit_count())
+            budget.spend(min(number, mask.bit_count()) // 4)
             return _nth_of_year(times, number, first, mask, lost)
         number -= here
     return NEVER
@@ -120,7 +120,7 @@ def _lost(starts: Calendar, year: int, first: int, mask: int) -> Lost:
 
 def _nth_in_steps(starts: Steps, number: int, begin: int, budget: Budget, horizon: int) -> int:
     unit = starts.origin
-    cost = SET_COST if starts.of_days else UNIT_COST
+    cost = SET_COST.get(starts.freq, UNIT_COST)
     end = date(horizon, 12, 31).toordinal() * DAY
     while True:
         if starts.begin(unit) > end:
@@ -185,7 +185,7 @@ def _overlap_in_calendar(starts: Calendar, length: int, begin: int, budget: Budg
 def _overlap_in_steps(starts: Steps, length: int, begin: int, budget: Budget) -> tuple[int, int] | None:
     before = NEVER
     unit = starts.origin
-    cost = SET_COST if starts.of_days else UNIT_COST
+    cost = SET_COST.get(starts.freq, UNIT_COST)
     end = date(min(date.fromordinal(begin // DAY).year + YEARS_SEEN, LAST_YEAR), 12, 31).toordinal() * DAY
     for _ in range(SETS_SEEN if starts.of_days else UNITS_SEEN):
         if starts.begin(unit) > end:

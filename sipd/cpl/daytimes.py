@@ -5,19 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sipd.cpl.recurrence import FOREVER, NEVER
 from sipd.cpl.years import (
     LAST_YEAR,
     Every,
+    MonthDays,
+    Weekdays,
     Year,
-    month_days_mask,
+    YearDays,
     months_mask,
-    nth_weekdays_mask,
     weekdays_mask,
     weeks_mask,
-    year_days_mask,
     year_of,
 )
 
@@ -27,15 +27,22 @@ if TYPE_CHECKING:
     from sipd.cpl.recurrence import Rule
 
 
+LAST_DAY: Final = date.max.toordinal()
+
+
 class Days:
     """The days that a rule names, year by year."""
 
-    __slots__ = ("_aligned", "_masks", "_rule", "_start")
+    __slots__ = ("_aligned", "_masks", "_monthdays", "_own_day", "_rule", "_start", "_weekdays", "_yeardays")
 
     def __init__(self, rule: Rule, start: int) -> None:
         self._rule = rule
         self._start = date.fromordinal(start)
         self._masks: dict[int, tuple[int, int]] = {}
+        self._monthdays = MonthDays(rule.monthday)
+        self._own_day = MonthDays((self._start.day,))
+        self._yeardays = YearDays(rule.yearday)
+        self._weekdays = Weekdays(rule.day)
         self._aligned: Every | None = None
         if rule.freq == "weekly" and rule.interval > 1:
             origin = start - (self._start.weekday() - rule.week_start) % 7
@@ -57,7 +64,7 @@ class Days:
         """The last of these days up to `day`, an ordinal; NEVER when it is before `lowest`."""
         if day < lowest or day < 1:
             return NEVER
-        number = date.fromordinal(min(day, 3652059)).year
+        number = date.fromordinal(min(day, LAST_DAY)).year
         first, mask = self.of(number)
         mask &= (2 << day - first) - 1
         while not mask:
@@ -67,6 +74,17 @@ class Days:
             first, mask = self.of(number)
         found = first + mask.bit_length() - 1
         return found if found >= lowest else NEVER
+
+    def between(self, first: int, end: int) -> list[int]:
+        """All of these days from `first` to before `end`, which is not over a year later."""
+        found: list[int] = []
+        numbers = {date.fromordinal(max(first, 1)).year, date.fromordinal(min(end - 1, LAST_DAY)).year}
+        for number in sorted(numbers):
+            begins, mask = self.of(number)
+            here = max(first, begins)
+            mask = mask >> here - begins & (1 << max(0, end - here)) - 1
+            found += [here + place for place, bit in enumerate(reversed(f"{mask:b}")) if bit == "1"]
+        return found
 
     def next(self, day: int, highest: int) -> int:
         """The first of these days from `day` on; NEVER when it is after `highest`."""
@@ -91,9 +109,9 @@ class Days:
         if rule.month:
             mask &= months_mask(year, rule.month)
         if rule.yearday:
-            mask &= year_days_mask(year, rule.yearday)
+            mask &= self._yeardays.mask(year)
         if rule.monthday:
-            mask &= month_days_mask(year, rule.monthday)
+            mask &= self._monthdays.mask(year)
         if rule.freq == "monthly":
             return mask & self._monthly(year)
         if rule.day:
@@ -109,8 +127,8 @@ class Days:
             since = (start.year - year.number) * 12 + start.month - 1  # number of the aligned month, modulo interval
             mask = months_mask(year, [month + 1 for month in range(12) if (month - since) % rule.interval == 0])
         if rule.day:
-            return mask & nth_weekdays_mask(year, rule.day, year.months)
-        return mask if rule.monthday else mask & month_days_mask(year, (start.day,))
+            return mask & self._weekdays.mask(year, year.months)
+        return mask if rule.monthday else mask & self._own_day.mask(year)
 
     def _yearly(self, year: Year) -> int:
         rule, start = self._rule, self._start
@@ -122,19 +140,19 @@ class Days:
         if rule.weekno:
             mask &= weeks_mask(year, rule.weekno, rule.week_start)
         if rule.yearday:
-            mask &= year_days_mask(year, rule.yearday)
+            mask &= self._yeardays.mask(year)
         if rule.monthday:
-            mask &= month_days_mask(year, rule.monthday)
+            mask &= self._monthdays.mask(year)
         if rule.day:
             spans = [year.months[month - 1] for month in rule.month] if rule.month else [(0, year.length)]
-            return mask & nth_weekdays_mask(year, rule.day, spans)
+            return mask & self._weekdays.mask(year, spans)
         if rule.yearday or rule.monthday:
             return mask
         if rule.weekno:
             return mask & year.on_weekday(start.weekday())
         if not rule.month:
             mask &= months_mask(year, (start.month,))
-        return mask & month_days_mask(year, (start.day,))
+        return mask & self._own_day.mask(year)
 
 
 class Times:

@@ -30,11 +30,16 @@ if TYPE_CHECKING:
 SHIFT: Final = 26 * 3600
 """More than any change of clocks: a whole day was once left out (Samoa, 2011)."""
 
-MAX_LENGTH: Final = 36525 * DAY
-"""Longest period that may recur: a hundred years."""
+MAX_LENGTH: Final = 3660 * DAY
+"""Longest period that may recur: ten years."""
 
 MAX_STEPS: Final = 2000
-"""Intervals a period may be longer than where it must be gone from one to the one before."""
+MAX_SETS: Final = 150
+"""Intervals that a period may be longer than, where it must be gone from one to the one before: hours, minutes or
+seconds; days or more with bysetpos."""
+
+CALL_BUDGET: Final = 20_000
+"""Microseconds, roughly, that asking all times of a script may take beyond what is usual."""
 
 
 class Moment(NamedTuple):
@@ -71,13 +76,13 @@ class Periods:
 
     __slots__ = ("begins", "days", "ends", "last", "seconds", "start", "starts", "table", "zone")
 
-    def __init__(self, table: Timetable, zone: Zone, budget: Budget | None = None) -> None:
+    def __init__(self, table: Timetable, zone: Zone, budget: Budget | None = None, spare: Budget | None = None) -> None:
         """`zone` is that of the switch; times written in UTC recur in UTC.
 
-        Raises NotPositive, Overlapping, and Costly when looking ahead costs
-        more than `budget` has, or asking would cost too much (§4.4.1).
+        Raises NotPositive, Overlapping, and Costly when working out where a
+        count ends costs more than `budget` has, or asking would cost too much
+        (§4.4.1). Overlaps are looked for as long as `spare` lasts.
         """
-        budget = budget or Budget()
         self.table = table
         self.zone = UTC_ZONE if table.start.utc else zone
         self.start = table.start.seconds
@@ -92,9 +97,9 @@ class Periods:
         self.last = FOREVER
         self.starts: Starts | None = None
         if table.rule is not None:
-            self._recur(table.rule, budget)
+            self._recur(table.rule, budget or Budget(), spare or Budget())
 
-    def _recur(self, rule: Rule, budget: Budget) -> None:
+    def _recur(self, rule: Rule, budget: Budget, spare: Budget) -> None:
         length = self.days * DAY + self.seconds
         if length > MAX_LENGTH:
             raise Costly
@@ -102,15 +107,15 @@ class Periods:
         starts = starts_of(rule, self.start, begins, self.zone)
         if starts is None:
             return
-        if (
-            isinstance(starts, Steps)
-            and (length + bool(self.days) * SHIFT) // (UNIT[rule.freq] * rule.interval) > MAX_STEPS
-        ):
+        if isinstance(starts, Steps) and self._steps(rule) > (MAX_SETS if starts.of_days else MAX_STEPS):
             raise Costly
         self.last = self._last(rule, starts, begins, budget)
         if self.last < begins:
             return
-        found = overlap(starts, rule, length, begins, budget)
+        try:
+            found = overlap(starts, rule, length, begins, spare)
+        except Costly:
+            found = None  # the last period that began holds what the one before it does
         if found is not None and found[1] <= self.last:
             raise Overlapping(found)
         self.starts = starts
@@ -125,6 +130,21 @@ class Periods:
             last = nth_start(starts, rule.occurrences - 1, begins, budget)
             return FOREVER if last == NEVER else last
         return FOREVER
+
+    @property
+    def cost(self) -> int:
+        """Microseconds, roughly, that asking may take beyond what is usual."""
+        if self.table.rule is None or self.starts is None:
+            return 0
+        length = self.days * DAY + self.seconds
+        if isinstance(self.starts, Steps):
+            return self._steps(self.table.rule) * (30 if self.starts.of_days else 2)
+        return length // (365 * DAY) * 50
+
+    def _steps(self, rule: Rule) -> int:
+        """How many intervals a period is longer than."""
+        length = self.days * DAY + self.seconds
+        return (length + bool(self.days) * SHIFT) // (UNIT[rule.freq] * rule.interval)
 
     def end_of(self, start: int) -> int:
         """The instant that a period ends which begins at a local time."""

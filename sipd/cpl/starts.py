@@ -15,6 +15,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from sipd.cpl.daytimes import LAST_DAY
 from sipd.cpl.recurrence import DAY, FOREVER, NEVER, UNIT
 from sipd.cpl.years import LAST_YEAR, year_of
 
@@ -67,12 +68,13 @@ class Steps:
     """Starts in every nth unit of the frequency, some of those in it."""
 
     __slots__ = (
-        "_hours", "_known", "_minutes", "_offsets", "_rule", "_seconds", "_start", "_unit", "days", "interval",
+        "_hours", "_known", "_minutes", "_offsets", "_rule", "_seconds", "_start", "_unit", "days", "freq", "interval",
         "of_days", "origin", "times", "zone",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, days: Days, times: Times, dtstart: int, start: int, zone: Zone) -> None:
         self._rule = rule
+        self.freq = rule.freq
         self.interval = rule.interval
         self._start = start  # as of Calendar
         self.days = days
@@ -176,17 +178,12 @@ class Steps:
             return False
         if self._unit == 1 and rule.second and time % 60 not in self._seconds:
             return False
-        if not 1 <= day <= 3652059:
+        if not 1 <= day <= LAST_DAY:
             return False
         return self.days.last(day, day) == day
 
     def _starts_of_days(self, first: int, end: int) -> list[int]:
-        days = []
-        day = end - 1
-        while (day := self.days.last(day, first)) != NEVER:
-            days.append(day)
-            day -= 1
-        days.reverse()
+        days = self.days.between(first, end)
         times = self.times
         count = len(days) * times.count
         lost = self._lost(days) if not self.zone.fixed else []

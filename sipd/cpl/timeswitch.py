@@ -6,24 +6,43 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.cpl.counting import Budget, Costly, nth_start
 from sipd.cpl.findings import shown
-from sipd.cpl.occurs import MAX_LENGTH, Moment, NotPositive, Overlapping, Periods, moment_in
-from sipd.cpl.recurrence import DAY, NEVER, OF_A_RULE, read_timetable
+from sipd.cpl.occurs import (
+    CALL_BUDGET,
+    MAX_LENGTH,
+    MAX_SETS,
+    MAX_STEPS,
+    Moment,
+    NotPositive,
+    Overlapping,
+    Periods,
+    moment_in,
+)
+from sipd.cpl.recurrence import DAY, FOREVER, NEVER, OF_A_RULE, read_timetable
+from sipd.cpl.starts import Calendar
 from sipd.cpl.switches import Condition
 from sipd.cpl.vtimezone import zone_from
+from sipd.cpl.years import LAST_YEAR
 from sipd.cpl.zones import Zone, datetime_of, instant_of, zone_hint, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sipd.cpl.coverage import Taken
     from sipd.cpl.document import Element
     from sipd.cpl.findings import Report
     from sipd.script import Facts
+
+SPARE: Final = 20_000
+"""As `counting.BUDGET`, for overlaps and warnings: where it ends nothing more is said."""
 
 YEARS_TO_RECUR: Final = 60
 """A rule that gives nothing for so many years is warned about."""
 
 LASTING: Final = 2040
 """A year in which zones have the changes of clocks that are the rule today, for warnings."""
+
+MANY_TIMES: Final = 24
+"""Of a rule with more periods a day nobody misses the one that clocks leave out."""
 
 _BLANKS: Final = " \t\r\n"
 
@@ -37,6 +56,8 @@ class TimeSwitches:
         self._timezones = timezones
         self._by_url: dict[tuple[str, str], Zone] = {}
         self._budget = Budget()
+        self._spare = Budget(SPARE)
+        self._calls = Budget(CALL_BUDGET)
 
     def zone(self, element: Element) -> Zone | None:
         """The zone of a switch: that of tzid or tzurl, else the server's; None after reporting."""
@@ -72,8 +93,8 @@ class TimeSwitches:
                 return None
         return self._by_url[key]
 
-    def condition(self, output: Element, zone: Zone) -> Condition[Moment] | None:
-        """What a `time` asks for; None after reporting."""
+    def condition(self, output: Element, zone: Zone, taken: Taken) -> Condition[Moment] | None:
+        """What a `time` asks for; None after reporting. `taken` is what the outputs before it take."""
 
         def complain(attribute: str, code: str, text: str, hint: str) -> None:
             at = attribute if attribute in output.attributes else ""
@@ -84,8 +105,10 @@ class TimeSwitches:
         if table is None:
             return None
         try:
-            periods = Periods(table, zone, self._budget)
+            periods = Periods(table, zone, self._budget, self._spare)
+            self._calls.spend(periods.cost)
             self._warn(output, periods)
+            self._warn_if_covered(output, periods, taken)
         except NotPositive:
             complain("dtend", "CPL-VALUE", f"dtend={shown(output.attributes['dtend'])} is not after dtstart", "")
             return None
@@ -107,8 +130,10 @@ class TimeSwitches:
             complain("count", "CPL-COSTLY", text, "give the last day instead: until")
         else:
             at = "duration" if "duration" in output.attributes else "dtend"
-            text = f"a period is too long for this rule: at most {MAX_LENGTH // DAY} days, and 2000 intervals"
-            complain(at, "CPL-COSTLY", text, "use a larger freq: a period a day is daily, whatever its length")
+            text = "periods are too long for their rule: a call would wait for them"
+            most = f"at most {MAX_LENGTH // DAY} days, and {MAX_STEPS} times what freq and interval say"
+            hint = f"{most}, {MAX_SETS} with bysetpos"
+            complain(at, "CPL-COSTLY", text, hint)
 
     def _warn_of_ignored(self, output: Element) -> None:
         if "freq" in output.attributes:
@@ -117,6 +142,23 @@ class TimeSwitches:
             if name in output.attributes:
                 text = f"{name} is ignored: without freq there is one period only"
                 self._report.warning("CPL-IGNORED", text, output, name, hint='add freq="weekly", or another')
+
+    def _warn_of_gaps(self, output: Element, periods: Periods) -> None:
+        """Of starts that are left out on the day clocks are put forward."""
+        zone, starts = periods.zone, periods.starts
+        year = datetime_of(periods.begins).year + 1
+        if periods.last == FOREVER:
+            year = max(year, LASTING)
+        if not isinstance(starts, Calendar) or starts.times.count > MANY_TIMES:
+            return
+        for begin, end in zone.gaps(min(year, LAST_YEAR)):
+            found = starts.raw(min(end - 1, periods.last), begin - 1)
+            if found != NEVER:
+                text = f"on {datetime_of(found):%A %Y-%m-%d} in {zone.name} clocks are put forward over this time"
+                text = f"{text}, {datetime_of(found):%H:%M}: there is no period then"
+                hint = "let it begin before or after, if the day matters"
+                self._report.warning("CPL-GAP", text, output, "dtstart", hint=hint)
+                return
 
     def _warn(self, output: Element, periods: Periods) -> None:
         """Of what is legal and surely not meant."""
@@ -136,12 +178,22 @@ class TimeSwitches:
             text = "dtstart is not one of the times of its rule: its period is on the list all the same"
             hint = "let dtstart be the first of the times, so that all servers agree"
             self._report.warning("CPL-DTSTART", text, output, "dtstart", hint=hint)
+        self._warn_of_gaps(output, periods)
+
+    def _warn_if_covered(self, output: Element, periods: Periods, taken: Taken) -> None:
+        if taken.takes_all_of(periods):
+            text = "<time> is never taken: outputs before it take all that it matches"
+            hint = "put the narrower time first, or delete it"
+            self._report.warning("CPL-UNREACHABLE", text, output, hint=hint)
 
     def _never_recurs(self, periods: Periods) -> bool:
         if periods.starts is None:
             return True
         begins = periods.zone.local(periods.begins)
-        following = nth_start(periods.starts, 1, begins, self._budget, YEARS_TO_RECUR)
+        try:
+            following = nth_start(periods.starts, 1, begins, self._spare, YEARS_TO_RECUR)
+        except Costly:
+            return False  # nobody is to wait for a warning
         return following == NEVER or following > periods.last
 
 

@@ -66,25 +66,43 @@ def months_mask(year: Year, months: Iterable[int]) -> int:
     return mask
 
 
-def month_days_mask(year: Year, days: Iterable[int]) -> int:
+class MonthDays:
     """BYMONTHDAY in every month: 31 where there is one; -1 is the last day."""
-    mask = 0
-    for first, length in year.months:
+
+    __slots__ = ("_from_end", "_from_start")
+
+    def __init__(self, days: Iterable[int]) -> None:
+        self._from_start = self._from_end = 0  # for the longest month
         for day in days:
-            at = day - 1 if day > 0 else length + day
-            if 0 <= at < length:
-                mask |= 1 << first + at
-    return mask
+            if day > 0:
+                self._from_start |= 1 << day - 1
+            else:
+                self._from_end |= 1 << 31 + day
+
+    def mask(self, year: Year) -> int:
+        """These days of a year."""
+        mask = 0
+        for first, length in year.months:
+            mask |= (self._from_start & (1 << length) - 1 | self._from_end >> 31 - length) << first
+        return mask
 
 
-def year_days_mask(year: Year, days: Iterable[int]) -> int:
+class YearDays:
     """BYYEARDAY: 366 where there is one; -1 is 31 December."""
-    mask = 0
-    for day in days:
-        at = day - 1 if day > 0 else year.length + day
-        if 0 <= at < year.length:
-            mask |= 1 << at
-    return mask
+
+    __slots__ = ("_from_end", "_from_start")
+
+    def __init__(self, days: Iterable[int]) -> None:
+        self._from_start = self._from_end = 0  # for a leap year
+        for day in days:
+            if day > 0:
+                self._from_start |= 1 << day - 1
+            else:
+                self._from_end |= 1 << 366 + day
+
+    def mask(self, year: Year) -> int:
+        """These days of a year."""
+        return self._from_start & year.all | self._from_end >> 366 - year.length
 
 
 def weekdays_mask(year: Year, weekdays: Iterable[int]) -> int:
@@ -95,19 +113,41 @@ def weekdays_mask(year: Year, weekdays: Iterable[int]) -> int:
     return mask
 
 
-def nth_weekdays_mask(year: Year, days: Iterable[tuple[int, int]], spans: Iterable[tuple[int, int]]) -> int:
-    """BYDAY with numbers (number, weekday) within each span (first day, length); number 0 is every one."""
-    mask = 0
-    for first, length in spans:
+_MOST_WEEKS: Final = 54
+
+
+class Weekdays:
+    """BYDAY: days of the week, every one or the nth from an end of a month or year."""
+
+    __slots__ = ("_patterns",)
+
+    def __init__(self, days: Iterable[tuple[int, int]]) -> None:
+        """Each day is a number and a weekday (Monday is 0); number 0 is every one."""
+        patterns: dict[int, tuple[int, int]] = {}
         for number, weekday in days:
-            at = (weekday - year.weekday - first) % 7  # the first such day of the span
+            from_start, from_end = patterns.get(weekday, (0, 0))
             if number == 0:
-                mask |= year.on_weekday(weekday) & (((1 << length) - 1) << first)
-                continue
-            at += 7 * (number - 1) if number > 0 else 7 * ((length - 1 - at) // 7 + 1 + number)
-            if 0 <= at < length:
-                mask |= 1 << first + at
-    return mask
+                from_start |= _SEVENTHS
+            elif number > 0:
+                from_start |= 1 << 7 * (number - 1)
+            else:
+                from_end |= 1 << 7 * (_MOST_WEEKS + number)
+            patterns[weekday] = from_start, from_end
+        self._patterns = tuple((weekday, *pattern) for weekday, pattern in patterns.items())
+
+    def mask(self, year: Year, spans: Iterable[tuple[int, int]]) -> int:
+        """These days within each span (first day, length) of a year."""
+        mask = 0
+        for first, length in spans:
+            here = 0
+            for weekday, from_start, from_end in self._patterns:
+                at = (weekday - year.weekday - first) % 7  # the first such day of the span
+                here |= from_start << at
+                if from_end:
+                    last = at + (length - 1 - at) // 7 * 7
+                    here |= from_end >> 7 * (_MOST_WEEKS - 1) - last
+            mask |= (here & (1 << length) - 1) << first
+        return mask
 
 
 def _first_week(year: Year, week_start: int) -> int:
