@@ -9,7 +9,7 @@ from sipd.cpl import subfields, switches, timeswitch
 from sipd.cpl.built import LIMITED, NOTHING, Built, larger, not_those, way_to
 from sipd.cpl.coverage import Taken
 from sipd.cpl.findings import meant, shown
-from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, TOP
+from sipd.cpl.grammar import NODES, OPERATIONS, OUTPUT_ATTRIBUTES, OUTPUT_REQUIRES, TOP
 from sipd.cpl.lint import Lint
 from sipd.cpl.nodes import (
     NO_OUTPUT,
@@ -180,8 +180,9 @@ class Builder:
         most = NOTHING
         for output in self._places.outputs_of(element):
             shape = OUTPUT_ATTRIBUTES.get(output.tag, ())
-            required = ("matches",) if output.tag == "language" else ()
-            self._places.check_attributes(output, shape, required, NODES[element.tag].section)
+            self._places.check_attributes(
+                output, shape, OUTPUT_REQUIRES.get(output.tag, ()), NODES[element.tag].section
+            )
             condition = condition_of(output) if shape else None
             built = self._follow(output, filled)
             most = larger(most, built)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.cpl.recurrence import DAY
+from sipd.cpl.recurrence import DAY, FOREVER
 from sipd.cpl.starts import Calendar
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class Taken:
 
 
 def _lasts_as(other: Periods, later: Periods) -> bool:
-    return other.begins <= later.begins and other.last >= later.last
+    """Whether all of a day's periods of `other` are there from the first to the last day of `later`."""
+    day, time = divmod(other.start, DAY)
+    first = day if other.starts is not None and time == other.starts.times.first else day + 1
+    return first <= later.start // DAY and other.last >= min(later.last // DAY * DAY + DAY - 1, FOREVER)
 
 
 def _same_but_longer(other: Periods, later: Periods) -> bool:

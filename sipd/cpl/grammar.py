@@ -59,6 +59,9 @@ OUTPUT_ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Attributes of the outputs that have any."""
 
+OUTPUT_REQUIRES: Final[dict[str, tuple[str, ...]]] = {"language": ("matches",), "time": ("dtstart",)}
+"""Those of them that must be there."""
+
 OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     output: tuple(tag for tag, shape in NODES.items() if output in shape.outputs)
     for shape in NODES.values()

@@ -22,6 +22,7 @@ from sipd.cpl.zones import UTC_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sipd.cpl.recurrence import Rule, Timetable
     from sipd.cpl.starts import Starts
@@ -50,8 +51,13 @@ class Moment(NamedTuple):
     zone: Zone
 
     def __str__(self) -> str:
-        at = self.zone.datetime(self.instant)
+        at = self.zone.clock(self.instant)
         return f"{at:%a %Y-%m-%d %H:%M:%S} {self.zone.name}"
+
+
+def moment_at(zone: Zone, now: datetime) -> Moment:
+    """An aware datetime in the zone of a time-switch."""
+    return Moment(*zone.moment(now), zone)
 
 
 def moment_in(zone: Zone, instant: int) -> Moment:

@@ -279,7 +279,10 @@ def _read_until(values: Mapping[str, str], complain: Complain) -> Stamp | None:
         return None
     found = _DATE_TIME.fullmatch(text.strip(_BLANKS))
     if found is None:
-        complain("until", "CPL-VALUE", f"until={shown(text)} is neither a date nor a time in UTC", _date_hint(text))
+        hint = _date_hint(text)
+        if not re.search(r"[T: ]", text.strip(_BLANKS)):
+            hint = hint.replace("T000000", "")
+        complain("until", "CPL-VALUE", f"until={shown(text)} is neither a date nor a time in UTC", hint)
         return None
     seconds = _seconds_of(found, "until", text, complain)
     if seconds is None:

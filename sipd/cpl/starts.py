@@ -159,15 +159,12 @@ class Steps:
         begin = number * self._unit
         if not self._in_limits(begin):
             return []
-        if self.zone.fixed or not self._offsets or not self._touches_gap(begin, begin + self._unit):
+        if self.zone.steady(begin // DAY):
             return [begin + offset for offset in self._offsets]
         there = [begin + self.times[index] for index in range(self.times.count)]
-        there = [local for local in there if self.zone.exists(local)]
+        gaps = self.zone.gaps(date.fromordinal(begin // DAY).year)
+        there = [local for local in there if not any(first <= local < end for first, end in gaps)]
         return self._chosen(len(there), there.__getitem__)
-
-    def _touches_gap(self, begin: int, end: int) -> bool:
-        year = date.fromordinal(begin // DAY).year
-        return any(first < end and begin < behind for first, behind in self.zone.gaps(year))
 
     def _in_limits(self, begin: int) -> bool:
         rule = self._rule

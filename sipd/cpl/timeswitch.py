@@ -15,14 +15,14 @@ from sipd.cpl.occurs import (
     NotPositive,
     Overlapping,
     Periods,
-    moment_in,
+    moment_at,
 )
 from sipd.cpl.recurrence import DAY, FOREVER, NEVER, OF_A_RULE, read_timetable
 from sipd.cpl.starts import Calendar
 from sipd.cpl.switches import Condition
 from sipd.cpl.vtimezone import zone_from
 from sipd.cpl.years import LAST_YEAR
-from sipd.cpl.zones import Zone, datetime_of, instant_of, zone_hint, zone_of
+from sipd.cpl.zones import Zone, datetime_of, zone_hint, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,8 @@ class TimeSwitches:
 
         def complain(attribute: str, code: str, text: str, hint: str) -> None:
             at = attribute if attribute in output.attributes else ""
-            self._report.error(code, text, output, at, section="4.4", hint=hint)
+            section = "4.4" if code in ("CPL-VALUE", "CPL-CHOICE") else ""
+            self._report.error(code, text, output, at, section=section, hint=hint)
 
         table = read_timetable(output.attributes, complain)
         self._warn_of_ignored(output)
@@ -199,7 +200,7 @@ class TimeSwitches:
 
 def look(zone: Zone) -> Callable[[Facts], Moment]:
     """How a call's time is seen in a zone."""
-    return lambda facts: moment_in(zone, instant_of(facts.now))
+    return lambda facts: moment_at(zone, facts.now)
 
 
 def in_words(output: Element) -> str:

@@ -9,7 +9,7 @@ import calendar
 import zoneinfo
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.cpl.findings import shown
 
@@ -20,6 +20,15 @@ DAY: Final = 86400
 _FIRST: Final = 10 * DAY
 _LAST: Final = 3652000 * DAY
 """What is before or after these is taken as at them: where `datetime` ends, so do its zones."""
+
+
+CHANGES: Final = DAY * 9
+"""Instead of an offset, of a day on which clocks are changed."""
+
+MOST_KEPT: Final = 1000
+"""Days and years of a zone of which the offset and the gaps are remembered."""
+
+Value = TypeVar("Value")
 
 
 def instant_of(moment: datetime) -> int:
@@ -38,7 +47,7 @@ def datetime_of(seconds: int, zone: tzinfo | None = None) -> datetime:
 class Zone:
     """A time zone under the name it is shown by."""
 
-    __slots__ = ("_gaps", "_tz", "fixed", "name")
+    __slots__ = ("_gaps", "_offsets", "_offsets_utc", "_tz", "fixed", "name")
 
     def __init__(self, name: str, tz: tzinfo) -> None:
         self.name = name
@@ -46,28 +55,63 @@ class Zone:
         """Clocks are never changed in it, as in UTC."""
         self._tz = tz
         self._gaps: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._offsets: dict[int, int] = {}  # of days of local time; CHANGES where they are several
+        self._offsets_utc: dict[int, int] = {}  # of days of UTC
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"
 
-    def datetime(self, instant: int) -> datetime:
+    def clock(self, instant: int) -> datetime:
         """The local time, aware."""
         return datetime_of(instant, UTC).astimezone(self._tz)
+
+    def moment(self, now: datetime) -> tuple[int, int]:
+        """The instant of an aware datetime, and the `bound` of it."""
+        at = now.astimezone(self._tz)
+        local = at.toordinal() * DAY + at.hour * 3600 + at.minute * 60 + at.second
+        instant = local - _seconds(at.utcoffset())
+        return instant, self.bound(instant) if at.fold else local
 
     def local(self, instant: int) -> int:
         """What clocks show."""
         if self.fixed:
             return instant
-        at = datetime_of(instant, self._tz)
-        return instant + _seconds(self._tz.fromutc(at).utcoffset())
+        day = instant // DAY
+        offset = self._offsets_utc.get(day)
+        if offset is None:
+            first, last = self._offset_at(day * DAY), self._offset_at(day * DAY + DAY - 1)
+            offset = _kept(self._offsets_utc, day, first if first == last else CHANGES)
+        if offset == CHANGES:
+            offset = self._offset_at(instant)
+        return instant + offset
 
     def instant(self, local: int) -> int:
         """When clocks show it: the first time of two, and in a gap as if it came later (RFC 5545 §3.3.5)."""
-        return local if self.fixed else local - _seconds(self._tz.utcoffset(datetime_of(local)))
+        if self.fixed:
+            return local
+        offset = self._offset_on(local // DAY)
+        if offset == CHANGES:
+            offset = _seconds(self._tz.utcoffset(datetime_of(local)))
+        return local - offset
 
     def exists(self, local: int) -> bool:
         """Whether clocks show it at all."""
-        return self.fixed or self.local(self.instant(local)) == local
+        return self.steady(local // DAY) or self.local(self.instant(local)) == local
+
+    def steady(self, day: int) -> bool:
+        """Whether clocks are not changed on that day."""
+        return self.fixed or self._offset_on(day) != CHANGES
+
+    def _offset_on(self, day: int) -> int:
+        offset = self._offsets.get(day)
+        if offset is None:
+            first = _seconds(self._tz.utcoffset(datetime_of(day * DAY)))
+            last = _seconds(self._tz.utcoffset(datetime_of(day * DAY + DAY)))
+            offset = _kept(self._offsets, day, first if first == last else CHANGES)
+        return offset
+
+    def _offset_at(self, instant: int) -> int:
+        return _seconds(self._tz.fromutc(datetime_of(instant, self._tz)).utcoffset())
 
     def bound(self, instant: int) -> int:
         """The last local time that clocks have shown up to an instant for the first time.
@@ -111,9 +155,7 @@ class Zone:
             return ()
         known = self._gaps.get(year)
         if known is None:
-            if len(self._gaps) > 1000:
-                self._gaps.clear()
-            known = self._gaps[year] = tuple(self._find_gaps(year))
+            known = _kept(self._gaps, year, tuple(self._find_gaps(year)))
         return known
 
     def _find_gaps(self, year: int) -> list[tuple[int, int]]:
@@ -145,6 +187,13 @@ class Zone:
             else:
                 high = middle
         return high + before, self.local(high)
+
+
+def _kept(known: dict[int, Value], key: int, value: Value) -> Value:
+    if len(known) >= MOST_KEPT:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def _seconds(offset: timedelta | None) -> int:

@@ -219,6 +219,40 @@ TYPICAL: Final = """<cpl><incoming>
 </incoming></cpl>"""
 
 
+TIMES: Final = {
+    "once": "duration='P14D'",
+    "weekly": "duration='PT8H' freq='weekly' byday='MO,TU,WE,TH,FR'",
+    "last work day": "duration='PT8H' freq='monthly' byday='MO,TU,WE,TH,FR' bysetpos='-1'",
+    "every 7th minute since 1970": "duration='PT1M' freq='minutely' interval='7'",
+}
+"""Times of scripts by what they are called here."""
+
+
+def telling_the_time(name: str) -> Callable[[], object]:
+    """Asks a time-switch with one time, at another moment each time."""
+    from datetime import UTC, datetime, timedelta
+
+    from sipd.cpl import compile as compile_script
+    from sipd.cpl import evaluate
+    from sipd.message import parse_address
+    from sipd.script import Facts
+
+    start = "20260105T090000" if name in ("once", "weekly") else "19700105T090000"
+    switch = f"<time-switch tzid='Europe/Paris'><time dtstart='{start}' {TIMES[name]}/></time-switch>"
+    program = compile_script(f"<cpl><incoming>{switch}</incoming></cpl>".encode())
+    someone = parse_address("<sip:alice@example.test>;tag=1")
+    moments = [datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=977 * n) for n in range(1000)]
+    calls = itertools.cycle([
+        Facts("bob@example.test", "incoming", someone, someone.uri, someone, moment) for moment in moments
+    ])  # fmt: skip
+
+    def ask() -> None:
+        for _ in evaluate(program, next(calls)):
+            pass
+
+    return ask
+
+
 PARTS: Final[dict[str, tuple[Callable[[], Callable[[], object]], float | None]]] = {
     "parse an INVITE": (parsing, 10),
     "... and read Via, CSeq, Call-ID": (reading, 13),
@@ -236,6 +270,7 @@ PARTS: Final[dict[str, tuple[Callable[[], Callable[[], object]], float | None]]]
     "five nodes, and keep a trace": (partial(running, FIVE_NODES, traced=True), 10),
     "run address, time, lookup, proxy": (partial(running, TYPICAL, traced=False), 20),
     "these four, and keep a trace": (partial(running, TYPICAL, traced=True), 20),
+    **{f"time-switch, {name}": (partial(telling_the_time, name), 20) for name in TIMES},
 }
 """What is measured: how to prepare it, and its budget in microseconds (None: none was set)."""
 

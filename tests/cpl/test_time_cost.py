@@ -1,0 +1,152 @@
+"""What times cost: at most 10 ms to ask the worst rule, and little to compile the worst script (RFC 3880 §4.4.1)."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sipd.cpl import CplError, compile
+from sipd.cpl.occurs import MAX_SETS, MAX_STEPS, Periods, moment_in
+from sipd.cpl.recurrence import read_timetable
+from sipd.cpl.zones import instant_of, zone_of
+from tests.message.test_hostile import USUAL, yardstick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LIMIT = 0.010
+
+
+def seconds(work: Callable[[], object], limit: float) -> float:
+    """The best of some, in seconds of a machine at its usual speed."""
+    best = measure = float("inf")
+    for _ in range(5):
+        begun = time.process_time()
+        work()
+        best = min(best, time.process_time() - begun)
+        if best < limit:
+            return best
+        measure = min(measure, yardstick())
+    return best / max(1.0, measure / USUAL)
+
+
+def numbers(some: Iterable[int]) -> str:
+    return ",".join(map(str, some))
+
+
+def days(some: Iterable[int]) -> str:
+    return ",".join(f"{number}{day}" for number in some for day in ("MO", "TU", "WE", "TH", "FR", "SA", "SU"))
+
+
+SECONDS, HOURS, MONTHS = numbers(range(60)), numbers(range(24)), numbers(range(1, 13))
+CLOCK = {"bysecond": SECONDS, "byminute": SECONDS, "byhour": HOURS}
+MONTH_DAYS = numbers([*range(1, 32), *range(-31, 0)])
+YEAR_DAYS = numbers([*range(1, 367), *range(-366, 0)])
+WEEKS = numbers([*range(1, 54), *range(-53, 0)])
+
+WORST: dict[str, dict[str, str]] = {
+    "every list, full": {
+        "freq": "yearly", "duration": "PT1S", **CLOCK, "bymonth": MONTHS, "bymonthday": MONTH_DAYS,
+        "byyearday": YEAR_DAYS, "byweekno": WEEKS, "byday": "MO,TU,WE,TH,FR,SA,SU",
+    },
+    "every place of every list": {
+        "freq": "yearly", "duration": "PT1S", **CLOCK, "bymonth": MONTHS, "bymonthday": MONTH_DAYS,
+        "byyearday": YEAR_DAYS, "byday": days([*range(1, 54), *range(-53, 0)]), "bysetpos": YEAR_DAYS,
+    },
+    "long periods that never recur": {
+        "freq": "monthly", "duration": "P3660D", "byday": days(range(2, 54)), "bymonthday": "1", "bymonth": MONTHS,
+    },
+    "long periods of leap days": {"freq": "yearly", "duration": "P1400D", "bymonth": "2", "bymonthday": "29"},
+    "weeks without such a place": {
+        "freq": "weekly", "duration": f"P{7 * MAX_SETS - 10}D", "byday": "MO,TU,WE", "bysetpos": "4",
+    },
+    "days without such a place": {
+        "freq": "daily", "duration": f"P{MAX_SETS - 2}D", "byhour": HOURS, "bysetpos": "25",
+    },
+    "places among all seconds of a day": {
+        "freq": "daily", "duration": "P148D", **CLOCK, "bysetpos": "366", "bymonthday": "31",
+    },
+    "places among all seconds of an hour": {
+        "freq": "hourly", "duration": "PT1S", "bysecond": SECONDS, "byminute": SECONDS, "bysetpos": YEAR_DAYS,
+    },
+    "hours that fit into no day": {
+        "freq": "hourly", "interval": "7", "duration": f"PT{7 * MAX_STEPS - 8}H", "bymonth": "2", "bymonthday": "29",
+        "byyearday": "1",
+    },
+    "seconds that fit into no minute": {
+        "freq": "secondly", "interval": "7", "duration": f"PT{7 * MAX_STEPS - 8}S", "byhour": "4", "byminute": "3",
+    },
+    "one second of every day": {
+        "freq": "secondly", "duration": "PT8H", "byhour": "9", "byminute": "0", "bysecond": "0",
+    },
+    "minutes since 1970": {"freq": "minutely", "duration": "PT30S"},
+    "seconds since 1970, every 61st": {"freq": "secondly", "interval": "61", "duration": "PT30S"},
+    "seconds since 1970 by count": {"freq": "secondly", "duration": "PT1S", "interval": "30", "count": "100000000"},
+}  # fmt: skip
+
+MOMENTS = [
+    datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC),
+    datetime(2027, 3, 14, 7, 0, 0, tzinfo=UTC),  # clocks are put forward in New York
+    datetime(2027, 11, 7, 6, 30, 0, tzinfo=UTC),  # and show this hour again
+    datetime(2028, 2, 28, 4, 59, 59, tzinfo=UTC),
+    *(datetime(2040, 1, 1, tzinfo=UTC) + timedelta(days=577 * n, seconds=7919 * n) for n in range(30)),
+]
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_no_rule_that_is_taken_takes_10_ms(name):
+    zone = zone_of("America/New_York")
+    table = read_timetable({"dtstart": "19700104T090000", **WORST[name]}, lambda *words: None)
+    assert zone is not None
+    assert table is not None
+    for moment in MOMENTS:
+        at = instant_of(moment)
+        waiting = [Periods(table, zone) for _ in range(5)]  # each is asked for the first time: nothing is known yet
+        took = seconds(lambda: waiting.pop().contains(moment_in(zone, at)), LIMIT)  # noqa: B023
+        assert took < LIMIT, (name, moment)
+
+
+def script(attributes: str) -> bytes:
+    """As many times with these attributes as 64 KiB hold."""
+    time_ = f"<time {attributes}/>"
+    many = min(64_000 // len(time_), 1900)
+    return f"<cpl><incoming><time-switch>{time_ * many}</time-switch></incoming></cpl>".encode()
+
+
+NINE = "dtstart='20000703T090000'"
+SCRIPTS = [
+    f"{NINE} duration='PT8H'",
+    f"{NINE} duration='PT8H' freq='weekly' byday='MO,TU,WE,TH,FR'",
+    f"{NINE} duration='PT8H' freq='daily' count='90000'",
+    f"{NINE} duration='PT8H' freq='daily' interval='3' count='4000'",
+    f"{NINE} duration='PT1S' freq='secondly' interval='7' count='99999999'",
+    f"{NINE} duration='PT1H' freq='yearly' bymonth='2' bymonthday='30' count='3'",
+    f"{NINE} duration='PT8H' freq='yearly' byday='MO,TU,WE,TH,FR' byhour='1,2' bysetpos='366,-366' count='99'",
+    f"{NINE} duration='P2D' freq='yearly' byday='MO,TH' byyearday='{numbers(range(1, 367, 5))}'",
+    f"{NINE} duration='P3650D' freq='yearly' interval='100'",
+    f"{NINE} duration='P140D' freq='daily' byhour='1,2' bysetpos='3'",
+    "dtstart='00010103T090000' duration='PT8H' freq='monthly' byday='1MO' count='9000'",
+    "dtstart='2000-07-03' duration='8H' freq='weekly' byday='MON'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attributes", SCRIPTS)
+def test_no_script_of_times_takes_long_to_compile(attributes):
+    source = script(attributes)
+
+    def work() -> None:
+        with suppress(CplError):
+            compile(source, zone="Europe/Paris")
+
+    assert seconds(work, 0.2) < 0.2
+
+
+def test_the_times_of_a_script_take_20_ms_of_a_call_together():
+    source = script(f"{NINE} duration='P140D' freq='daily' byhour='1,2' bysetpos='3'")
+    with pytest.raises(CplError) as raised:
+        compile(source)
+    assert {finding.code for finding in raised.value.findings} == {"CPL-COSTLY"}
