@@ -240,7 +240,7 @@ HOSTILE: dict[str, tuple[bytes, dict[str, Any], str, int]] = {
     "500 counts that take long to reach": (
         IN
         % b"<time-switch>%s</time-switch>"
-        % (b"<time dtstart='20260101T000000' duration='PT1S' freq='secondly' bymonth='2' count='9999999'/>" * 500),
+        % (b"<time dtstart='20260101T000000' duration='PT1S' freq='secondly' bymonth='2' count='99999999'/>" * 500),
         {},
         "CPL-COSTLY",
         2,
