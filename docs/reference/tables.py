@@ -11,7 +11,7 @@ from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
 from sipd.core import calls, features, preferences, recursion, uploads
-from sipd.cpl import build, findings, nodes, reader, values
+from sipd.cpl import build, counting, findings, nodes, occurs, reader, values, vtimezone, zone_urls
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp, websocket
@@ -84,6 +84,16 @@ LIMITS: Final = (
     ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at least", values.MIN_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at most", values.MAX_TIMEOUT),
+    ("Scripts", "days of a period of a `time` that recurs", occurs.MAX_LENGTH // 86400),
+    (
+        "Scripts",
+        "steps of freq and interval that such a period lasts, where they don't fit into a day",
+        occurs.MAX_STEPS,
+    ),
+    ("Scripts", "the same, with bysetpos and days or more", occurs.MAX_SETS),
+    ("Scripts", "year at whose end a `count` that is not used up becomes no limit", counting.HORIZON),
+    ("Scripts", "bytes of the data of a tzurl", vtimezone.MAX_DATA),
+    ("Scripts", "time zones fetched for one script", zone_urls.MOST),
     ("Scripts", "characters of the reason of `reject`", values.MAX_REASON),
     ("Scripts", "bytes of a 200 over UDP that still carries the stored script", uploads.LARGEST_OVER_UDP),
     ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),
