@@ -115,6 +115,17 @@ def test_gaps_are_those_of_the_olson_zone():
     ]
 
 
+def test_an_end_in_local_time_is_taken_as_utc_and_before_the_first_onset_the_earlier_offset_holds():
+    text = PARIS.replace("BYMONTH=3;", "BYMONTH=3;UNTIL=20260101T000000;")
+    zone = zone_from(text.encode())
+    june = instant_of(datetime(2025, 6, 1, tzinfo=UTC))
+    assert zone.local(june) - june == 7200
+    june = instant_of(datetime(2026, 6, 1, tzinfo=UTC))
+    assert zone.local(june) - june == 3600
+    old = instant_of(datetime(1960, 6, 1, tzinfo=UTC))
+    assert zone.local(old) - old == 3600
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,5 +1,7 @@
 """The tables in memory: what is committed, whoever committed it."""
 
+from datetime import datetime
+
 import pytest
 import trio
 
@@ -19,7 +21,9 @@ from sipd.rows import (
     PutUser,
     Settings,
 )
+from sipd.script import Reject
 from sipd.store import Cache, SqliteStore, Writer, choose, domain_key
+from tests.cpl.calls import facts, run
 from tests.store.rows import ALICE, BOB, apply, binding, script, user
 
 CPL = b"""<?xml version="1.0"?>
@@ -295,3 +299,24 @@ def test_the_settings_row_is_chosen_by_name(names, wanted, found):
     else:
         with pytest.raises(SetupError, match=found):
             choose(rows, wanted)
+
+
+NINE = b"""<cpl><incoming><time-switch><time dtstart="20260105T090000" duration="PT1H" freq="daily">
+<reject status="busy"/></time></time-switch></incoming></cpl>"""
+
+
+async def test_times_without_a_zone_are_those_of_the_setting_or_else_of_the_machine(cache):
+    def rejects(moment):
+        _, end = run(cache.program(ALICE), facts(now=datetime.fromisoformat(moment)))
+        return isinstance(end, Reject)
+
+    await commit(cache, PutUser(user(ALICE)), PutScript(script(ALICE, text=NINE)))
+    cache.use_zone("Asia/Tokyo")
+    assert rejects("2026-11-27T00:30:00+00:00")
+    await commit(cache, PutSettings(Settings(time_zone="Europe/Paris")))
+    assert rejects("2026-11-27T08:30:00+00:00")
+    assert not rejects("2026-11-27T00:30:00+00:00")
+    await commit(cache, PutSettings(Settings()))
+    assert rejects("2026-11-27T00:30:00+00:00")
+    cache.override(["time_zone=America/New_York"])
+    assert rejects("2026-11-27T14:30:00+00:00")

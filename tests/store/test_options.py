@@ -80,3 +80,10 @@ def test_script_hosts_are_hosts(value):
 def test_what_is_no_host_is_refused(value):
     with pytest.raises(SetupError, match="script_hosts can't be"):
         settings_from_texts([f"script_hosts={value}"])
+
+
+def test_time_zone_is_one_that_is_there():
+    assert settings_from_texts(["time_zone=Europe/Paris", "time_zone="]) == {"time_zone": ""}
+    with pytest.raises(SetupError, match="there is no such zone here") as raised:
+        settings_from_texts(["time_zone=Europe/Pariss"])
+    assert raised.value.hint == "did you mean “Europe/Paris”?"
