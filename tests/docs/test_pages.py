@@ -31,6 +31,15 @@ def test_of_the_tutorials_scripts_only_the_broken_one_is_broken() -> None:
         compile(scripts["broken.cpl"].encode())
 
 
+def test_times_that_are_shown_are_sound() -> None:
+    page = (DOCS / "how-to" / "times.md").read_text("utf-8")
+    [switch] = re.findall(r"^```xml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    rules = re.findall(r"^\| .* \| `(dtstart=.*)` \|$", page, re.MULTILINE)
+    assert len(rules) == 9
+    for each in (switch, *(f"<time-switch tzid='Europe/Paris'><time {rule}/></time-switch>" for rule in rules)):
+        assert compile(f"<cpl><incoming>{each}</incoming></cpl>".encode()).warnings == (), each
+
+
 @pytest.mark.parametrize("name", ["office.cpl", "policy.cpl"])
 def test_scripts_that_are_drawn_are_sound(name) -> None:
     assert compile((DOCS / "how-to" / "pictures" / name).read_bytes()).warnings == ()
