@@ -125,7 +125,8 @@ class Builder:
     def _follow(self, holder: Element, filled: bool) -> Built:
         """The node inside a holder (an output, an action, a location ...), or nothing."""
         nodes = self._places.nodes_in(holder)
-        built = [self._node(element, filled) for element in nodes]
+        # A node beside another is reported; it was meant to stand inside that.
+        built = [self._node(element, filled or element is not nodes[0]) for element in nodes]
         return built[0] if built else NOTHING
 
     def _node(self, element: Element, filled: bool) -> Built:

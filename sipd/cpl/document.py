@@ -149,7 +149,6 @@ XML_HINTS: Final = {
     expat.errors.codes[name]: hint
     for name, hint in {
         _ERRORS.XML_ERROR_UNDEFINED_ENTITY: "write the character itself; “&” alone is “&amp;”",
-        _ERRORS.XML_ERROR_INVALID_TOKEN: "in a value “&” is “&amp;” and “<” is “&lt;”; values stand in quotes",
         _ERRORS.XML_ERROR_DUPLICATE_ATTRIBUTE: "an attribute may be given once only",
         _ERRORS.XML_ERROR_JUNK_AFTER_DOC_ELEMENT: "the script ends with </cpl>",
         _ERRORS.XML_ERROR_UNBOUND_PREFIX: f'declare it: xmlns:prefix="{CPL_NAMESPACE}", or leave the prefix out',

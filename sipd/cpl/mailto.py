@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from sipd.script import Mail
 
@@ -44,6 +44,7 @@ _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*|\"[ !#-;=?-\[\]-~]+\"")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[(?:[0-9.]+|IPv6:[0-9A-Fa-f:.]+)\]")
+_USUAL: Final = "@?=&,:;/!$'()*+%"
 _COMMA: Final = re.compile(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)")  # not those inside quotes
 
 
@@ -65,7 +66,9 @@ def read_mailto(url: str) -> Mail:
         raise BadMailto(f"it is longer than {MAX_URL} characters", "say it shorter")
     scheme, colon, rest = url.partition(":")
     if not colon or scheme.lower() != "mailto":
-        near = f"mailto:{url}" if not colon and "@" in url and len(url) < 60 else "mailto:alice@example.com"
+        near = (
+            f"mailto:{quote(url, _USUAL)}" if not colon and "@" in url and len(url) < 60 else "mailto:alice@example.com"
+        )
         raise BadMailto("it is not a mailto: URL", f"for example {near}")
     if any(c.isspace() for c in rest) or "#" in rest:
         raise BadMailto("a blank or # can't stand in a URL", "a blank is written %20, and # is %23")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.cpl import slips
 from sipd.cpl.findings import meant, nearest, shown
 from sipd.cpl.grammar import ALL_TAGS, NODES, OLD_NAMES, OUTPUTS, TOP
 from sipd.cpl.values import either, section
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
 
 _TOP_ORDER: Final = {"ancillary": 0, "subaction": 1, "outgoing": 2, "incoming": 2}
 _EXAMPLES: Final = {
-    "required": "…",
     "url": "sip:alice@example.com",
+    "mail url": "mailto:alice@example.com",
     "source": "registration",
     "status": "busy",
-    "mail url": "mailto:alice@example.com",
+    "field": "origin",
+    "string-switch field": "subject",
+    "matches": "en",
+    "dtstart": "20260101T080000",
+    "id": "voicemail",
+    "ref": "voicemail",
 }
+"""Values that a mandatory attribute may have, for a hint: by its name, or its tag and name."""
 
 
 class Places:
@@ -39,6 +46,10 @@ class Places:
         for name in element.attributes:
             if name not in known:
                 has = f"<{element.tag}> has {either(list(known))}" if known else f"<{element.tag}> has no attributes"
+                mended = slips.ATTRIBUTES.get((element.tag, name.lower()), "")
+                if mended in known:
+                    has = f"did you mean {shown(mended)}?"
+                has = slips.ELSEWHERE.get((element.tag, name.lower()), has)
                 self._report.error(
                     "CPL-ATTRIBUTE",
                     f"<{element.tag}> has no attribute {shown(name)}",
@@ -49,8 +60,11 @@ class Places:
                 )
         for name in required:
             if name not in element.attributes:
-                near = next((given for given in element.attributes if meant(given, (name,))), None)
-                if near is None:
+                strangers = (given for given in element.attributes if given not in known)
+                if not any(
+                    meant(given, (name,)) or slips.ATTRIBUTES.get((element.tag, given.lower())) == name
+                    for given in strangers
+                ):
                     example = f'add {name}="{_EXAMPLES.get(f"{element.tag} {name}") or _EXAMPLES.get(name, "…")}"'
                     self._report.error(
                         "CPL-REQUIRED",
@@ -143,7 +157,11 @@ class Places:
             single = not is_switch or child.tag in ("not-present", "otherwise")
             if single and child.tag in counted:
                 self._report.error(
-                    "CPL-TWICE", f"<{element.tag}> has one <{child.tag}>", child, section=section(element)
+                    "CPL-TWICE",
+                    f"<{element.tag}> has one <{child.tag}>",
+                    child,
+                    section=section(element),
+                    hint=f"put what shall happen into the first <{child.tag}>",
                 )
             elif "otherwise" in counted:
                 self._report.error(
@@ -164,7 +182,9 @@ class Places:
         if child.tag in ALL_TAGS:
             self._misplaced(child, holder, expected, usual)
             return False
-        hint = f"did you mean {shown(near)}?" if near else ""
+        # A slip of meaning is hinted at only: what stands inside was not written for the tag that is meant.
+        said = near or slips.TAGS.get(child.tag.lower(), "")
+        hint = f"did you mean {shown(said)}?" if said in expected else ""
         hint = hint or meant(child.tag, ALL_TAGS) or self._expected(holder, expected)
         text = f"there is no tag {shown(child.tag)} in CPL"
         self._report.error("CPL-TAG", text, child, section=section(holder), hint=hint)
@@ -179,6 +199,8 @@ class Places:
             hint = f"it is an output of {either(list(OUTPUTS[child.tag]))}" + (
                 f"; did you mean {shown(usual)}?" if usual in expected else ""
             )
+            if (child.tag, holder.tag) == ("success", "proxy"):
+                hint = "a call that is answered ends the script: leave it out"
         elif holder.tag == "cpl":
             hint = "put it into <incoming> or <outgoing>"
         else:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, Never
 from xml.parsers import expat
 
 from sipd.cpl.document import CPL_NAMESPACE, XML_HINTS, Element, Text
-from sipd.cpl.findings import shown
+from sipd.cpl.findings import nearest, shown
+from sipd.cpl.grammar import ALL_TAGS
 from sipd.cpl.mailto import MAX_URL
+from sipd.cpl.slips import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,9 @@ _SEPARATOR: Final = "\x01"  # can't be in an XML document, so neither in a names
 _BLANKS: Final = " \t\r\n"
 _NAME_END: Final = re.compile(rb"[\s/>]")
 _NO_ELEMENTS: Final = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
-_BAD_TOKEN: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_UNREADABLE: Final = frozenset(
+    expat.errors.codes[name] for name in (expat.errors.XML_ERROR_INVALID_TOKEN, expat.errors.XML_ERROR_SYNTAX)
+)
 _MISMATCH: Final = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
 
@@ -93,8 +97,8 @@ class Reader:
     def _not_well_formed(self, error: expat.ExpatError) -> Never:
         offset = max(self._parser.ErrorByteIndex, 0)
         text, hint = expat.ErrorString(error.code), XML_HINTS.get(error.code, "")
-        if error.code == _BAD_TOKEN:
-            text = "something can't stand here"
+        if error.code in _UNREADABLE:
+            text, hint = unreadable(self._text.data, offset)
         elif error.code == _NO_ELEMENTS and not self._tags:
             text, hint = "the script is empty", "a script begins with <cpl>"
         elif error.code in (_NO_ELEMENTS, _MISMATCH):
@@ -103,8 +107,10 @@ class Reader:
             if error.code == _MISMATCH:
                 # expat points at the name, or at the `</` before it.
                 offset = max(self._text.data.rfind(b"</", 0, offset + 2), 0)
-                text = f"</{self._written(offset + 1)}> does not close <{name}> of line {line}"
+                closing = self._written(offset + 1)
+                text = f"</{closing}> does not close <{name}> of line {line}"
                 hint = f"write </{name}> before it, or <{name} …/> where nothing is inside"
+                hint = f"did you mean </{name}>?" if closing not in ALL_TAGS and nearest(closing, [name]) else hint
             else:
                 text, hint = f"the script ends and <{name}> of line {line} is not closed", f"add </{name}>"
         self._stop("CPL-XML", f"not well-formed XML: {text}", offset, hint)

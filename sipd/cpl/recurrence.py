@@ -153,7 +153,10 @@ def _read_freq(text: str, complain: Complain) -> Frequency | None:
     for known in UNIT:
         if word == known:
             return known
-    hint = meant(word, UNIT) or meant(word + "ly", UNIT) or "daily, weekly, monthly and yearly are the usual ones"
+    if word in ("weekdays", "workdays"):
+        hint = 'write freq="weekly" byday="MO,TU,WE,TH,FR"'
+    else:
+        hint = meant(word, UNIT) or meant(word + "ly", UNIT) or "daily, weekly, monthly and yearly are the usual ones"
     complain("freq", "CPL-VALUE", f"freq={shown(text)}: it is {', '.join(UNIT)}", hint)
     return None
 

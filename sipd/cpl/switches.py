@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from sipd.cpl import matching
 from sipd.cpl.findings import meant, shown
+from sipd.cpl.grammar import OUTPUT_ATTRIBUTES
+from sipd.cpl.slips import LANGUAGES
 from sipd.cpl.values import read_uri
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def one_of(report: Report, element: Element, names: tuple[str, ...], section: st
     given = [name for name in names if name in element.attributes]
     if len(given) == 1:
         return given[0], element.attributes[given[0]]
+    if not given and any(name not in OUTPUT_ATTRIBUTES[element.tag] for name in element.attributes):
+        return None  # another one was reported, and hinted which is meant
     choice = ", ".join(names)
     said = f"has none of {choice}" if not given else f"has {' and '.join(given)} together"
     report.error(
@@ -106,7 +110,7 @@ def address_condition(report: Report, element: Element, subfield: str) -> Condit
             f"{operator} does not go with subfield {shown(subfield)}: {BELONGS[operator]}",
             element,
             operator,
-            hint='write is="…"',
+            hint='write is="…", or subdomain-of="…"' if (subfield, "subdomain-of") in TESTS else 'write is="…"',
         )
         return None
     if subfield not in ("user", "password", "display"):
@@ -166,7 +170,8 @@ def uri_condition(report: Report, element: Element) -> Condition[Uri] | None:
             hint=f'name a subfield in the switch: subfield="{"display" if operator == "contains" else "host"}"',
         )
         return None
-    uri = read_uri(report, element, "is")
+    alone = "for example sip:alice@example.com; a user or host alone is compared with subfield="
+    uri = read_uri(report, element, "is", f'{alone}"user" or subfield="host" in the switch')
     # Not each URI that is like one like ours is like ours: only the same text is surely the same condition.
     return None if uri is None else Condition(uri.same_as, "is", wanted, True, (uri,), partial(eq, uri))
 
@@ -197,6 +202,18 @@ def language_condition(report: Report, element: Element) -> Condition[frozenset[
             hint="for example en, es or de-CH; all others are <otherwise>",
         )
         return None
+    primary = tag.partition("-")[0].lower()
+    if primary in LANGUAGES or (len(primary) == 1 and primary not in "ix") or len(primary) > 3:
+        report.warning(
+            "CPL-NEVER",
+            f"matches={shown(wanted)}: no language has this tag",
+            element,
+            "matches",
+            section="4.3",
+            hint=f"did you mean {shown(LANGUAGES[primary])}?"
+            if primary in LANGUAGES
+            else "tags begin as en, de or yue",
+        )
     matches = matching.is_language(tag)
     parts = tag.lower().split("-")
     ranges = tuple(frozenset({"-".join(parts[: count + 1])}) for count in range(len(parts)))

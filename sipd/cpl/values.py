@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sipd.cpl import slips
 from sipd.cpl.findings import meant, shown
 from sipd.cpl.grammar import NODES
 from sipd.cpl.mailto import BadMailto, read_mailto
@@ -17,7 +18,7 @@ from sipd.errors import SipError
 from sipd.message import parse_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sipd.cpl.document import Element
     from sipd.cpl.findings import Report
@@ -81,9 +82,15 @@ def read_choice(report: Report, element: Element, name: str, choices: Mapping[st
         element,
         name,
         section=section(element),
-        hint=meant(word, choices),
+        hint=slip(word, choices),
     )
     return default
+
+
+def slip(word: str, choices: Collection[str]) -> str:
+    """`did you mean “…”?` for a word that is nearly one of these, or that people write for one."""
+    usual = slips.VALUES.get(word.lower(), "")
+    return f"did you mean {shown(usual)}?" if usual in choices else meant(word, choices)
 
 
 def read_yes_no(report: Report, element: Element, name: str, default: bool) -> bool:
@@ -140,8 +147,8 @@ def read_priority(report: Report, element: Element) -> int:
     return 1000
 
 
-def read_uri(report: Report, element: Element, name: str) -> Uri | None:
-    """The URI in an attribute; None when it is absent or not one."""
+def read_uri(report: Report, element: Element, name: str, hint: str = "") -> Uri | None:
+    """The URI in an attribute; None when it is absent or not one. `hint` is for what is not even like one."""
     text = element.attributes.get(name)
     if text is None:
         return None
@@ -155,7 +162,7 @@ def read_uri(report: Report, element: Element, name: str) -> Uri | None:
     elif re.fullmatch(r"\+?[0-9][0-9().-]*", word):
         hint = f"did you mean {shown('tel:' + word)}?"
     else:
-        hint = "for example sip:alice@example.com"
+        hint = hint or "for example sip:alice@example.com"
     report.error(
         "CPL-URI", f"{name}={shown(text)} is not a URI{why}", element, name, section=section(element), hint=hint
     )
@@ -203,7 +210,7 @@ def read_status(report: Report, element: Element) -> int:
         element,
         "status",
         section="6.3.1",
-        hint=meant(word, STATUSES) or "a call is refused with 4xx, 5xx or 6xx only",
+        hint=slip(word, STATUSES) or "a call is refused with 4xx, 5xx or 6xx only",
     )
     return STATUSES["reject"]
 
