@@ -173,7 +173,9 @@ class Builder:
         variable: str,
         look: Callable[[Facts], Seen | None],
         condition_of: Callable[[Element], switches.Condition[Seen] | None],
+        everything: tuple[Seen, ...] = (),
     ) -> Built:
+        """Any switch. Whoever matches all of `everything` leaves nothing to otherwise."""
         outputs: list[Output[Seen]] = []
         tried: list[str] = []
         ends: dict[str, Way] = {}
@@ -195,6 +197,7 @@ class Builder:
                 outputs.append(Output(condition.matches, built.node, label + not_those(tried), output.step))
                 tried.append(label)
         self._lint.switch(element, look is subfields.absent, switches.left_nothing(conditions))
+        self._lint.otherwise(element, switches.take_all(conditions, everything))
         otherwise = ends.get("otherwise", NO_OUTPUT)
         not_present = ends.get("not-present", otherwise)
         otherwise = otherwise._replace(label=otherwise.label + not_those(tried))
@@ -237,11 +240,12 @@ class Builder:
     def priority_switch(self, element: Element, filled: bool) -> Built:
         """§4.5."""
         condition_of = partial(switches.priority_condition, self._report)
-        return self._switch(element, filled, "priority", subfields.priority, condition_of)
+        return self._switch(element, filled, "priority", subfields.priority, condition_of, switches.ALL_PRIORITIES)
 
     def location(self, element: Element, filled: bool) -> Built:
         """§5.1."""
         del filled
+        self._lint.location(element)
         uri = read_location(self._report, element, "url")
         q = read_priority(self._report, element)
         clear = read_yes_no(self._report, element, "clear", False)
@@ -265,6 +269,7 @@ class Builder:
     def remove_location(self, element: Element, filled: bool) -> Built:
         """§5.3."""
         every = "location" not in element.attributes
+        self._lint.remove_location(element, filled)
         uri = read_uri(self._report, element, "location")
         after = self._follow(element, filled and not every)
         return after.at(RemoveLocation(self._places.of(element), uri, after.node))
@@ -296,6 +301,7 @@ class Builder:
         del filled
         self._places.check_ends(element)
         final = Reject(read_status(self._report, element), read_reason(self._report, element))
+        self._lint.status(element, final.status)
         return Built(RejectNode(self._places.of(element), final))
 
     def log(self, element: Element, filled: bool) -> Built:
@@ -308,6 +314,8 @@ class Builder:
     def mail(self, element: Element, filled: bool) -> Built:
         """§7.1."""
         after = self._follow(element, filled)
+        if not self._terms.mail:
+            self._lint.mail(element)
         mail = read_mail(self._report, element)
         if mail is None:
             return after

@@ -39,7 +39,8 @@ def compile(
     `timezones` is what was fetched from tzurls: the VTIMEZONE of each (§4.4).
     """
     permitted = operations_of(operations)
-    return compile_on(Terms(permitted, max_bytes, frozenset(hosts), phone_users, zone, timezones), source)
+    terms = Terms(permitted, max_bytes, frozenset(hosts), phone_users, zone=zone, timezones=timezones)
+    return compile_on(terms, source)
 
 
 def compile_on(terms: Terms, source: bytes) -> Program:

@@ -68,6 +68,10 @@ CODES: Final[dict[str, str]] = {
     "CPL-UNREACHABLE": f"{_RFC}4",  # an output no call can take
     "CPL-NEVER": f"{_RFC}4",  # a value no call can have
     "CPL-EMPTY-SET": f"{_RFC}6",  # proxy or redirect with no location before it
+    "CPL-NO-EFFECT": f"{_RFC}5",  # a tag that changes nothing
+    "CPL-DESTINATION": f"{_RFC}2.3",  # an outgoing call that goes to whom the user called, and elsewhere too
+    "CPL-STATUS": f"{_RFC}6.3.1",  # a refusal that asks the caller for what he can't give
+    "CPL-NO-MAIL": f"{_RFC}7.1",  # a mail where the server sends none
     "CPL-NO-OUTPUT": f"{_RFC}6.1",  # proxy without noanswer or default
     "CPL-UNUSED-SUBACTION": f"{_RFC}8",  # a subaction nothing refers to
     "CPL-CLAMPED": LIMIT,  # a number cut to the nearest this server allows

@@ -220,6 +220,9 @@ def language_condition(report: Report, element: Element) -> Condition[frozenset[
     return Condition(matches, "matches", tag, False, ranges, matches)
 
 
+ALL_PRIORITIES: Final = (*matching.PRIORITIES, "un known")
+"""What stands for all priorities: an unknown one, here one with a blank, is below urgent and above non-urgent."""
+
 PRIORITY_TESTS: Final[dict[str, Callable[[str], Callable[[str], bool]]]] = {
     "less": matching.is_less,
     "greater": matching.is_greater,
@@ -245,8 +248,7 @@ def priority_condition(report: Report, element: Element) -> Condition[str] | Non
         )
         return None
     matches = PRIORITY_TESTS[operator](word)
-    # An unknown priority, here one with a blank, is below urgent and above non-urgent, and equal to none.
-    samples = tuple(sample for sample in (*matching.PRIORITIES, word, "un known") if matches(sample))
+    samples = tuple(sample for sample in (*ALL_PRIORITIES, word) if matches(sample))
     if not samples:
         report.warning(
             "CPL-NEVER",
@@ -273,3 +275,8 @@ def left_nothing(conditions: list[tuple[Element, Condition[Seen]]]) -> list[Elem
             found.append(element)
         earlier.append(condition)
     return found
+
+
+def take_all(conditions: list[tuple[Element, Condition[Seen]]], everything: tuple[Seen, ...]) -> bool:
+    """Whether some condition takes each of these values; not where there are none."""
+    return bool(everything) and all(any(each.covers(value) for _, each in conditions) for value in everything)

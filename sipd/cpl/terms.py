@@ -28,6 +28,7 @@ class Terms(NamedTuple):
     max_bytes: int = MAX_BYTES
     hosts: frozenset[str] = frozenset()  # that lookups may fetch from
     phone_users: bool = False  # a user part that looks like a number is one, without user=phone too
+    mail: bool = True  # the server sends mail
     zone: str = ""  # local time of time-switches that name none, an Olson name; UTC when empty or unknown
     timezones: Mapping[str, bytes] = NONE_FETCHED  # what was fetched from tzurls: the VTIMEZONE data of each
 
@@ -39,6 +40,7 @@ def terms_of(settings: Settings, user_class: str = "", timezones: Mapping[str, b
         settings.max_script,
         hosts_from_text(settings.script_hosts),
         settings.phone_users,
+        bool(settings.mail_server),
         settings.time_zone,
         timezones,
     )
