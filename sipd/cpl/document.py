@@ -31,7 +31,7 @@ UTF16_NAMES: Final = frozenset({"utf-16", "utf16", "utf-16le", "utf-16be"})
 class Element:
     """One start tag of the script with what is in it; only tags of CPL become elements."""
 
-    __slots__ = ("attributes", "children", "index", "offset", "parent", "tag", "written")
+    __slots__ = ("attributes", "children", "foreign", "index", "offset", "parent", "tag", "written")
 
     def __init__(self, tag: str, attributes: dict[str, str], parent: Element | None, index: int, offset: int) -> None:
         self.tag = tag  # as it is understood: one misspelt in an obvious way is put right after reporting it
@@ -40,6 +40,7 @@ class Element:
         self.parent = parent
         self.index = index  # among the parent's children of the same tag, from 1
         self.offset = offset  # of its `<` in the UTF-8 text
+        self.foreign = False  # it has attributes of namespaces not known here
         self.children: list[Element] = []
 
     @property

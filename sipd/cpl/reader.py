@@ -197,6 +197,7 @@ class Reader:
         if namespace == _XSI and local in _XSI_NAMES:
             return
         if namespace not in ("", CPL_NAMESPACE):
+            element.foreign = True
             self._report.error(
                 "CPL-NAMESPACE",
                 f"the attribute {shown(local)} is of the namespace {shown(namespace)}, which this server does not know",

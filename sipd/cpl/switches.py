@@ -82,7 +82,8 @@ def one_of(report: Report, element: Element, names: tuple[str, ...], section: st
     given = [name for name in names if name in element.attributes]
     if len(given) == 1:
         return given[0], element.attributes[given[0]]
-    if not given and any(name not in OUTPUT_ATTRIBUTES[element.tag] for name in element.attributes):
+    known = OUTPUT_ATTRIBUTES[element.tag]
+    if not given and (element.foreign or any(name not in known for name in element.attributes)):
         return None  # another one was reported, and hinted which is meant
     choice = ", ".join(names)
     said = f"has none of {choice}" if not given else f"has {' and '.join(given)} together"
