@@ -81,7 +81,7 @@ def receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | Respon
         return _receive(inquiry, tables, aor)
     except CplError as error:
         inquiry.trace.append(Step("upload", aor, "script refused"))
-        return _refusal(inquiry.request, error)
+        return _refusal(inquiry, error)
     except SipError as error:
         inquiry.trace.append(Step("upload", aor, error.text))
         return Respond(error.status, error.text, (*error.headers, *ACCEPT_HEADERS))
@@ -199,14 +199,34 @@ def disposition_from_text(text: str) -> Disposition:
 # -- answers -----------------------------------------------------------------------
 
 
-def _refusal(request: Request, error: CplError) -> Respond:
-    """A refused script: the first error in Warning 399, all of them in the body when text/plain is accepted."""
+def _refusal(inquiry: Inquiry, error: CplError) -> Respond:
+    """A refused script: the first error in Warning 399, all of them in the body when text/plain is accepted.
+
+    Over UDP those that there is room for.
+    """
+    request = inquiry.request
     first = _CONTROL.sub(" ", str(error.findings[0]).encode("utf-8", "replace").decode())[:_LONGEST_WARNING]
     headers = (("Warning", f"399 sipd {quote(first)}"), *ACCEPT_HEADERS)
     if not _accepts(request, "text/plain"):
         return Respond(error.status, error.text, headers)
-    body = error.report().encode("utf-8", "replace")
-    return Respond(error.status, error.text, (*headers, ("Content-Type", "text/plain;charset=utf-8")), body)
+    answer = Respond(error.status, error.text, (*headers, ("Content-Type", "text/plain;charset=utf-8")))
+    room = LARGEST_OVER_UDP - _size(request, answer) if inquiry.source.transport == "UDP" else None
+    return answer._replace(body=_listed(error.report().encode("utf-8", "replace"), room))
+
+
+def _listed(report: bytes, room: int | None) -> bytes:
+    """Whole lines of a report, as many as there is room for, and how many are missing; all of them when it is None."""
+    if room is None or len(report) <= room:
+        return report
+    lines = report.splitlines(keepends=True)
+    kept: list[bytes] = []
+    room -= 60  # for the last line
+    for line in lines:
+        if len(line) > room:
+            break
+        kept.append(line)
+        room -= len(line)
+    return b"".join(kept) + b"and %d more: ask over TCP\n" % (len(lines) - len(kept))
 
 
 def with_script(inquiry: Inquiry, tables: Tables, aor: str, answer: Respond, change: ScriptChange | None) -> Respond:

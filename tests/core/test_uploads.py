@@ -158,6 +158,18 @@ def test_all_errors_are_listed_for_who_reads_text(accept, listed):
         assert b"CPL-TAG" in decision.body
 
 
+def test_over_udp_as_many_errors_are_listed_as_there_is_room_for():
+    broken = b"<cpl>\n" + b"<rejekt/>\n" * 50 + b"</cpl>"
+    over_tcp = upload(house(), TYPE, STORE, "Accept: text/plain", body=broken, source=TCP)
+    over_udp = upload(house(), TYPE, STORE, "Accept: text/plain", body=broken, source=Hop("UDP", "192.0.2.10", 5060))
+    assert over_tcp.body.count(b"\n") == 51  # and a warning
+    *lines, last = over_udp.body.splitlines(keepends=True)
+    assert over_tcp.body.startswith(b"".join(lines))
+    assert len(lines) >= 3
+    assert last == b"and %d more: ask over TCP\n" % (51 - len(lines))
+    assert len(over_udp.body) < LARGEST_OVER_UDP - 300
+
+
 @pytest.mark.parametrize("operations", ["location proxy", "reject"])
 def test_operations_can_be_forbidden(operations):
     made = house()
