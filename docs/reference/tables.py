@@ -11,7 +11,20 @@ from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
 from sipd.core import calls, features, preferences, recursion, uploads
-from sipd.cpl import build, counting, findings, nodes, occurs, reader, values, vtimezone, zone_urls
+from sipd.cpl import (
+    build,
+    counting,
+    findings,
+    mailto,
+    matching,
+    nodes,
+    occurs,
+    reader,
+    sources,
+    values,
+    vtimezone,
+    zone_urls,
+)
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp, websocket
@@ -76,9 +89,17 @@ LIMITS: Final = (
     ("Calls", "bytes kept of requests and responses under way", kinds.MOST_KEPT),
     ("Scripts", "tags inside each other", reader.MAX_DEPTH),
     ("Scripts", "tags in all", reader.MAX_ELEMENTS),
-    ("Scripts", "attributes of one tag", reader.MAX_ATTRIBUTES),
+    ("Scripts", "attributes of one tag, and namespaces of a script", reader.MAX_ATTRIBUTES),
+    ("Scripts", "characters of an attribute", reader.MAX_VALUE),
+    ("Scripts", "characters of a text that is compared, where it is not ASCII", matching.MAX_FOLDED),
     ("Scripts", "locations on one way through a script", nodes.MAX_LOCATIONS),
     ("Scripts", "log entries on one way through a script", nodes.MAX_LOGS),
+    ("Scripts", "mails on one way through a script", nodes.MAX_MAILS),
+    ("Scripts", "people that a mail goes to", mailto.MAX_RECIPIENTS),
+    ("Scripts", "characters of a `mailto:` URL", mailto.MAX_URL),
+    ("Scripts", "characters of a header field of a mail", mailto.MAX_VALUE),
+    ("Scripts", "characters of the body of a mail", mailto.MAX_BODY),
+    ("Scripts", "characters of a URL that is fetched", sources.MAX_URL),
     ("Scripts", "lines of scripts that wait to be kept, of all users", diary.WAITING),
     ("Scripts", "bytes of such a line", diary.LONGEST_LINE),
     ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
@@ -95,7 +116,7 @@ LIMITS: Final = (
     ("Scripts", "bytes of the data of a tzurl", vtimezone.MAX_DATA),
     ("Scripts", "time zones fetched for one script", zone_urls.MOST),
     ("Scripts", "characters of the reason of `reject`", values.MAX_REASON),
-    ("Scripts", "bytes of a 200 over UDP that still carries the stored script", uploads.LARGEST_OVER_UDP),
+    ("Scripts", "bytes of a response over UDP that still carries a script, or its errors", uploads.LARGEST_OVER_UDP),
     ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),
     ("Database", "groups committed together", writer.BATCH),
     ("Database", "seconds between two looks for changes of other programs", cache.POLL),
