@@ -94,6 +94,7 @@ ERRORS = [
     (IN.format("<language-switch><language matches='*'/></language-switch>"), "CPL-VALUE", "§4.3", "otherwise"),
     (IN.format("<language-switch><language matches='en_US'/></language-switch>"), "CPL-VALUE", "§4.3", ""),
     (IN.format("<priority-switch><priority less='urgnt'/></priority-switch>"), "CPL-VALUE", "§4.5", "urgent"),
+    (IN.format("<priority-switch><priority equal=' '/></priority-switch>"), "CPL-VALUE", "§4.5", ""),
     (IN.format("<priority-switch><priority less='a' equal='b'/></priority-switch>"), "CPL-CHOICE", "§4.5", ""),
     # other operations (§7)
     (IN.format("<mail/>"), "CPL-REQUIRED", "§7.1", 'url="mailto:alice@example.com"'),
