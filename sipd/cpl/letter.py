@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr, parseaddr
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.cpl.mailto import BadMailto, address_of
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_WORDS: Final = 200
 """Characters taken of each thing the caller said."""
+
+ADDRESSED: Final = frozenset({"From", "To", "Cc", "Reply-To"})
+"""Header fields that hold addresses."""
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -34,10 +37,22 @@ class Letter(NamedTuple):
         from email.policy import SMTP
 
         message = EmailMessage(SMTP.clone(cte_type="7bit"))
-        for name, value in self.headers:
-            message[name] = value
         message.set_content(self.body)
-        return message.as_bytes()
+        # Its own header fields are written here: EmailMessage reads encoded words in a value, line breaks in them too.
+        fields = "".join(f"{name}: {_encoded(name, value)}\r\n" for name, value in self.headers)
+        return fields.encode("ascii") + message.as_bytes()
+
+
+def _encoded(name: str, value: str) -> str:
+    """The value of a header field in ASCII, folded; text that looks like an encoded word is encoded once more."""
+    from email.header import Header
+
+    if name in ADDRESSED and value.isascii():
+        return value.replace(", ", ",\r\n ")
+    if name in ADDRESSED:  # only the server's own can have more: addr-specs of users are ASCII
+        return formataddr(parseaddr(value), "utf-8")
+    plain = value.isascii() and "=?" not in value
+    return Header(value, "us-ascii" if plain else "utf-8", header_name=name).encode(linesep="\r\n")
 
 
 def compose(mail: Mail, facts: Facts, *, sender: str, message_id: str, zone: tzinfo = UTC) -> Letter:

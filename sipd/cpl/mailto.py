@@ -11,6 +11,7 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote
 
+from sipd.cpl.findings import shown
 from sipd.script import Mail
 
 MAX_URL: Final = 8000
@@ -79,7 +80,7 @@ def read_mailto(url: str) -> Mail:
     for field in query.split("&") if query else ():
         name, equals, value = field.partition("=")
         if not equals:
-            raise BadMailto(f"“{field[:40]}” is no name=value", "fields stand behind ? with &amp; between them")
+            raise BadMailto(f"{shown(field, 40)} is no name=value", "fields stand behind ? with &amp; between them")
         letter.take(_decoded(name, "a name").lower(), value)
     return letter.finished()
 
@@ -105,10 +106,10 @@ class _Letter:
                 raise BadMailto(f"{name} is given twice", "give it once")
             self._texts[name] = _decoded(value, name)
         elif name.startswith("amp;"):
-            raise BadMailto(f"the field “{name[:40]}” can't be set", "“&amp;” was escaped twice: write it once")
+            raise BadMailto(f"the field {shown(name, 40)} can't be set", "“&amp;” was escaped twice: write it once")
         else:
             known = f"subject, body, to, cc, reply-to, {', '.join(TAKEN)}"
-            raise BadMailto(f"the field “{_CONTROL.sub('?', name[:40])}” can't be set", f"there are {known}")
+            raise BadMailto(f"the field {shown(name, 40)} can't be set", f"there are {known}")
 
     def finished(self) -> Mail:
         """The mail."""
@@ -155,8 +156,9 @@ def address_of(text: str) -> str:
             domain = domain.encode("idna").decode("ascii")
         except UnicodeError:
             domain = ""
-    good = at and len(local) <= 64 and len(domain) <= 253
+    # An encoded word is no part of an address (RFC 2047 §5), and readers decode it all the same.
+    good = at and len(local) <= 64 and len(domain) <= 253 and "=?" not in local
     if not good or _LOCAL.fullmatch(local) is None or _DOMAIN.fullmatch(domain) is None:
         hint = "write the address alone: alice@example.com"
-        raise BadMailto(f"“{_CONTROL.sub('?', text[:60])}” is no mail address", hint)
+        raise BadMailto(f"{shown(text)} is no mail address", hint)
     return f"{local}@{domain}"

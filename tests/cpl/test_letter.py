@@ -130,6 +130,31 @@ def test_its_bytes_are_ascii_and_say_the_same():
     assert [name for name in read.keys() if name in dict(made.headers)] == [name for name, _ in made.headers]  # noqa: SIM118
 
 
+@pytest.mark.parametrize("word", ["=?utf-8?b?DQpCY2M6IHhAeQ==?=", "=?utf-8?q?=0D=0ABcc:_x@y?=", "a\r\nBcc: x@y"])
+def test_nobody_writes_a_header_field_of_the_mail(word):
+    made = call(subject=word, priority=word, organization=word)
+    made = made._replace(origin=made.origin._replace(display=word), owner=word)
+    for url in ("mailto:bob@example.com", "mailto:bob@example.com?subject==?utf-8?q?=250D=250ABcc:_x@y?="):
+        composed = letter(url, made)
+        data = composed.data()
+        names = [
+            line.partition(b":")[0].decode() for line in data.partition(b"\r\n\r\n")[0].splitlines() if line[0] > 32
+        ]
+        assert names == [*dict(composed.headers), "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
+        assert message_from_bytes(data, policy=policy.compat32)["Bcc"] is None
+
+
+def test_a_name_of_the_sender_may_be_of_any_letters():
+    composed = compose(
+        read_mailto("mailto:bob@example.com"), call(), sender="Zürich <cpl@example.com>", message_id="<1@x>"
+    )
+    read = message_from_bytes(composed.data(), policy=policy.default)
+    assert (read["From"].addresses[0].display_name, read["From"].addresses[0].addr_spec) == (
+        "Zürich",
+        "cpl@example.com",
+    )
+
+
 def test_long_values_are_folded_not_broken():
     url = (
         "mailto:bob@example.com?subject="

@@ -84,6 +84,8 @@ BAD = [
     ("mailto:a@-x", "no mail address", ""),
     ("mailto:a@x..y", "no mail address", ""),
     ("mailto:%C3%A4@x", "no mail address", ""),
+    ("mailto:=%3Futf-8%3Fq%3Fx%3F=@x", "no mail address", ""),
+    ("mailto:a@x?c\u202ee@f", "no name=value", ""),
     ("mailto:Bob%20%3Cbob@x%3E", "no mail address", "alone"),
     # size
     ("mailto:" + "a" * 65 + "@x", "no mail address", ""),
