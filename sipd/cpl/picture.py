@@ -174,7 +174,8 @@ class Picture:
         missing = _missing(element, {output.tag for output in outputs})
         if missing:
             words = wrapped(missing, EDGE_TEXT, SMALL)
-            after = _State("subaction") if OUTCOMES["success"] in missing else state  # what then holds depends
+            found = any(output.tag == "success" for output in outputs)
+            after = state if found or element.tag != "lookup" else _State("subaction")  # what then holds depends
             box.edges.append(Edge(words, f"no output for: {missing}", f"{box.key}/-", _default(after), True))
         return box
 

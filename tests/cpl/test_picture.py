@@ -153,7 +153,7 @@ WORDS = [
     ('<location url="sip:a@b" clear="yes" priority="0.3"/>',
      ["only", "sip:a@b", "priority 0.3", "on to the locations"]),
     ('<lookup source="registration"><success><proxy/></success></lookup>',
-     ["look up phones", "found", "none found, fails", "ring"]),
+     ["look up phones", "found", "none found, fails", "ring", "as without a script"]),
     ('<lookup source="registration"><failure/></lookup>', ["found, none found", "default behaviour"]),
     ('<proxy ordering="sequential" timeout="7" recurse="no"><busy/></proxy>',
      ["one after another", "for 7 s", "follow no redirection", "busy", "no answer, redirected, fails"]),
