@@ -33,7 +33,7 @@ SHELL_ONLY = {
     "sqlite3",
 }
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
-WAITS = {"fetch_and_ask", "_find_and_send"}  # tasks of their own, for a row or a name that is not at hand
+WAITS = {"fetch_and_ask", "fetch_and_resume", "_find_and_send"}  # tasks of their own, for what is not at hand
 WITHIN_SERVER = [  # each imports only those before it
     "ids",
     "explain",
@@ -41,6 +41,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "admission",
     "returning",
     "diary",
+    "mailing",
     "house",
     "debug",
     "answer",
@@ -53,6 +54,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "branch",
     "fork",
     "registration",
+    "fetching",
     "scripting",
     "sources",
     "search",

@@ -27,9 +27,9 @@ from sipd.cpl import (
 )
 from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
-from sipd.net import dead, enum, listener, locating, pace, resolver, stream, udp, websocket
+from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, diary, dispatch, hops, search, stateless
+from sipd.server import call, diary, dispatch, hops, mailing, search, stateless
 from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -102,6 +102,15 @@ LIMITS: Final = (
     ("Scripts", "characters of a URL that is fetched", sources.MAX_URL),
     ("Scripts", "lines of scripts that wait to be kept, of all users", diary.WAITING),
     ("Scripts", "bytes of such a line", diary.LONGEST_LINE),
+    ("Scripts", "mails on one way through a script", nodes.MAX_MAILS),
+    ("Scripts", "mails that wait, of all users", mailing.QUEUED),
+    ("Scripts", "tries to send one mail", len(mailing.AGAIN) + 1),
+    ("Scripts", "seconds from the first of them to the last", sum(mailing.AGAIN)),
+    ("Scripts", "seconds for all of one connection to the mail server", smtp.SESSION),
+    ("Scripts", "bytes of a page that a lookup or a tzurl leads to", fetch.MOST),
+    ("Scripts", "pages being fetched at once", fetch.AT_ONCE),
+    ("Scripts", "of these, for one user", fetch.AT_ONCE_OF_ONE),
+    ("Scripts", "places one page may be moved to, one after another", fetch.REDIRECTIONS),
     ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at least", values.MIN_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at most", values.MAX_TIMEOUT),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.metrics import Gauge
 from sipd.net.dead import MAX_DEAD
 from sipd.net.lookups import MAX_KEPT
-from sipd.server import diary, merged, returning, stateless
+from sipd.server import diary, mailing, merged, returning, stateless
 from sipd.store import writer
 from sipd.transaction.table import WAITING_OUT
 
@@ -42,5 +42,6 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "hops_dead": Gauge(lambda: len(dead), TWICE * MAX_DEAD),
         "calls_explained": Gauge(lambda: len(explain), explain.most),
         "log_lines_waiting": Gauge(lambda: len(house.diary), diary.WAITING),
+        "mails_waiting": Gauge(lambda: len(house.mailer), mailing.QUEUED),
         "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),
     }

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from sipd.core.inquiry import Context
     from sipd.hop import Flow
     from sipd.net import Network
+    from sipd.net.fetch import Web
     from sipd.net.resolver import Resolver
     from sipd.seal import Seal
     from sipd.server.admission import Admission
     from sipd.server.diary import Diary
+    from sipd.server.mailing import Mailer
     from sipd.store import Cache, Writer
     from sipd.transaction import Transactions
 
@@ -44,6 +46,8 @@ class House:
     wall: Callable[[], float]  # seconds since 1970
     start_task: StartTask  # starts a guarded task in the nursery of all calls
     diary: Diary  # what scripts log
+    mailer: Mailer  # what they mail
+    web: Web  # what they have fetched
     ids: Ids = field(default_factory=Ids)
     counters: Counters = field(default_factory=Counters)
     explain: Explain = field(default_factory=Explain)

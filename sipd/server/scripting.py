@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
+
 from sipd.core.location import looked_up
 from sipd.core.response_context import best_of
 from sipd.core.scripts import (
@@ -20,6 +22,7 @@ from sipd.core.scripts import (
     who_answers_for,
 )
 from sipd.cpl.evaluate import evaluate
+from sipd.cpl.nodes import MAX_MAILS
 from sipd.hop import Target
 from sipd.message import q_to_text
 from sipd.script import (
@@ -34,6 +37,7 @@ from sipd.script import (
     Reject,
 )
 from sipd.server.answer import local_response
+from sipd.server.fetching import find_by_uri
 from sipd.server.fork import Fork
 from sipd.trace import Step
 
@@ -58,9 +62,11 @@ class CplRun:
         "_call",
         "_decision",
         "_detached",
+        "_fetching",
         "_finals",
         "_fork",
         "_logs",
+        "_mails",
         "_over",
         "_rang_at",
         "_recurse",
@@ -88,7 +94,8 @@ class CplRun:
         self._answers: str | None = None  # who answers for where a redirection of this proxy points
         self._running = False  # a node is being carried out: what it comes to at once is left in `_result`
         self._result: ProxyResult | None = None
-        self._logs = 0
+        self._logs = self._mails = 0
+        self._fetching: trio.CancelScope | None = None  # while a URI is asked
         self._over = False
         self.final: Response | None = None
 
@@ -107,6 +114,8 @@ class CplRun:
 
     def release(self) -> None:
         """Let go of the fork, and of those whose time was over."""
+        self._over = True
+        self._disarm()
         for fork in self._detached:
             fork.release()
         self._detached.clear()
@@ -161,12 +170,17 @@ class CplRun:
                     result = self._proxy(effect)
                     if result is None:
                         return
+                case Lookup(source="registration"):
+                    result = self._lookup()
                 case Lookup():
-                    result = self._lookup(effect)
+                    self._fetching = trio.CancelScope()
+                    self._call.spawn(partial(self.fetch_and_resume, effect, self._fetching))
+                    return
                 case Log():
                     self._log(effect)
                     result = None
                 case Mail():
+                    self._mail(effect)
                     result = None
 
     def _resume(self, result: ProxyResult) -> None:
@@ -181,11 +195,26 @@ class CplRun:
         else:
             self._advance(result)
 
-    def _lookup(self, effect: Lookup) -> LookupResult:
-        if effect.source != "registration":
-            return LookupResult("failure")
+    async def fetch_and_resume(self, effect: Lookup, scope: trio.CancelScope) -> None:
+        """Find out by a URI where to go, then go on; the caller and other calls can do what they like meanwhile."""
+        started = self._call.house.now()
+        with scope:  # ended by the call when it needs no answer any more
+            found = await find_by_uri(self._call.house, self._decision.owner, effect)
+            self._fetching = None
+            if not self._over:
+                self._advance(found._replace(took=self._call.house.now() - started))
+
+    def _lookup(self) -> LookupResult:
         targets = looked_up(self._search.inquiry, self._call.house.tables, self._decision.owner)
         return LookupResult("success", tuple(targets)) if targets else LookupResult("notfound")
+
+    def _mail(self, effect: Mail) -> None:
+        self._mails += 1
+        if self._mails > MAX_MAILS:
+            return
+        decision = self._decision
+        said = self._call.house.mailer.post(decision.owner, effect, facts_of(self._search.inquiry, decision))
+        self._call.trace.append(Step("cpl", f"mail of {decision.owner}", said))
 
     def _log(self, effect: Log) -> None:
         self._logs += 1
@@ -278,6 +307,10 @@ class CplRun:
         self._search.receive(self, response)
 
     def _disarm(self) -> None:
+        """Nothing is waited for any more."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -23,6 +23,7 @@ import trio
 
 from sipd import __version__
 from sipd.core.inquiry import Context
+from sipd.cpl.sources import hosts_from_text
 from sipd.errors import SetupError
 from sipd.form import COMPILED
 from sipd.guard import Guard, NonceWindows
@@ -31,6 +32,7 @@ from sipd.log import LOG
 from sipd.metrics import Counters
 from sipd.net import Flows, parse_listen
 from sipd.net.addresses import primary_address
+from sipd.net.fetch import Web
 from sipd.net.resolver import Resolver
 from sipd.rows import PutBinding, PutLicence
 from sipd.seal import Seal
@@ -43,6 +45,7 @@ from sipd.server.door import guarded_task
 from sipd.server.gauges import gauges_of
 from sipd.server.house import House
 from sipd.server.limits import limit_network, limit_rate
+from sipd.server.mailing import Mailer
 from sipd.server.pins import Pins, drop_dead
 from sipd.server.prepared import Prepared
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
@@ -249,12 +252,12 @@ def furnish(
         now = trio.lowlevel.current_clock().current_time
     guard = Guard(NonceWindows(not_before=f"{int(wall()):08x}"))
     counters = Counters()
-    diary = Diary(writer, lambda: cache.settings.script_log_lines, now, counters, LOG)
+    resolver = resolver or Resolver(listening=lambda: network.listening)
     house = House(
         tables=cache,
         writer=writer,
         network=network,
-        resolver=resolver or Resolver(listening=lambda: network.listening),
+        resolver=resolver,
         transactions=Transactions(now, capacity=settings.max_transactions),
         seal=seal,
         admission=Admission(guard, LOG),
@@ -263,7 +266,9 @@ def furnish(
         wall=wall,
         start_task=_no_nursery,
         counters=counters,
-        diary=diary,
+        diary=Diary(writer, lambda: cache.settings.script_log_lines, now, counters, LOG),
+        mailer=Mailer(lambda: cache.settings, now, counters, LOG),
+        web=Web(resolver.dns, lambda: hosts_from_text(cache.settings.script_hosts), lambda: cache.settings.tls_ca),
     )
     house.explain.resize(settings.traces)
     dispatch = Dispatch(house)
@@ -304,6 +309,7 @@ async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STA
         await nursery.start(house.tables.watch_outside)
         nursery.start_soon(sweep, house)
         nursery.start_soon(Prepared(house).run)
+        nursery.start_soon(house.mailer.run)
         drop_dead(house, house.tables.every_binding())
         async with trio.open_nursery() as calls:  # the task of every call, each guarded
 
