@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sipd.core.ways import Token
     from sipd.hop import Hop
     from sipd.message import Uri
-    from sipd.rows import Peer
+    from sipd.rows import Peer, PutTimezone
     from sipd.trace import Trace
 
 
@@ -63,7 +63,7 @@ class Inquiry:
     `decide` may fill in `identity`, `uri`, `request` (with our Route values,
     the credentials for us and what is not believed taken off), `in_dialog`,
     `through`, `peer`, `preferred`, `unmet_privacy`, `breadth`,
-    `callee` and `marks`, and sets `admitted`; it changes nothing else.
+    `callee`, `zones` and `marks`, and sets `admitted`; it changes nothing else.
     """
 
     request: Request
@@ -88,6 +88,7 @@ class Inquiry:
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours
     marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
     looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)
+    zones: tuple[PutTimezone, ...] = ()  # time zones fetched for the script of this REGISTER, to be kept
 
     def toward(
         self,

@@ -44,7 +44,7 @@ def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
     script = uploads.receive(inquiry, tables, aor)
     if isinstance(script, Respond):
         return script  # nothing of the REGISTER is carried out
-    changes = made.changes if script is None else [*made.changes, script]
+    changes = made.changes if script is None else [*made.changes, *inquiry.zones, script]
     response = _answer(inquiry, tables, aor, made, script)
     inquiry.trace.append(Step("register", aor, "commit" if changes else "unchanged"))
     if not changes:

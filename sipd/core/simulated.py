@@ -66,6 +66,11 @@ class SimulatedHouse(NamedTuple):
         return self.programs.get(aor)
 
     @property
+    def timezones(self) -> Mapping[str, bytes]:
+        """None: its programs have what they need."""
+        return {}
+
+    @property
     def has_peers(self) -> bool:
         """No."""
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sipd.cpl import Program
     from sipd.rows import Binding, Peer, Script, ScriptKind, Settings, User
@@ -47,6 +47,10 @@ class Tables(Protocol):
 
     def program(self, aor: str) -> Program | None:
         """The user's enabled CPL script, compiled once; None: he has none that runs."""
+
+    @property
+    def timezones(self) -> Mapping[str, bytes]:
+        """The good data fetched last from each tzurl of a script."""
 
     @property
     def has_peers(self) -> bool:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.dates import date_value, seconds_of
 from sipd.core.decision import Respond
+from sipd.core.fetched import MOST_KEPT, Unfetched, compiled_with_zones
 from sipd.core.multipart import split_multipart
-from sipd.cpl import CplError, compile_on, terms_of
+from sipd.core.tables import Missing
+from sipd.cpl import CplError, terms_of
 from sipd.errors import BadSyntax, Forbidden, SipError
 from sipd.message import media_type, quote, split_list
 from sipd.message.grammar import find_param, parse_params
-from sipd.rows import DropScript, PutScript, Script
+from sipd.rows import DropScript, PutScript, PutTimezone, Script
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
     from sipd.message import Request
+
+TIMEZONES: Final = "timezones"
+"""The kind of row that `Missing` names: by URLs with blanks between, each with what it led to, byte by character."""
 
 CPL: Final = "application/cpl+xml"
 CPL_TYPES: Final = frozenset({CPL, "application/cpl-xml"})
@@ -118,11 +123,28 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
     if entity.content_type is None:
         raise SipError(status=415)
     owner = tables.user(aor)
-    program = compile_on(terms_of(settings, owner.gateway_class if owner else ""), entity.body)
+    terms = terms_of(settings, owner.gateway_class if owner else "")
+    try:
+        program, fetched = compiled_with_zones(entity.body, terms, tables.timezones, _fetched(inquiry))
+    except Unfetched as unfetched:
+        raise Missing(TIMEZONES, " ".join(unfetched.urls)) from None
     _check_unmodified(request, tables, aor)
+    if len(tables.timezones.keys() | fetched) > MOST_KEPT:
+        raise Forbidden("Too many time zones are kept here")
     inquiry.trace.append(Step("upload", aor, f"store, {len(program.warnings)} warnings"))
     by = inquiry.identity.user or aor
+    inquiry.zones = tuple(PutTimezone(url, data, inquiry.wall) for url, data in fetched.items())
     return PutScript(Script(aor, "cpl", entity.body, CPL, inquiry.wall, by))
+
+
+def _fetched(inquiry: Inquiry) -> dict[str, bytes | None]:
+    """What this upload has had fetched: URLs, and what they led to; None: nothing."""
+    found: dict[str, bytes | None] = {}
+    for (kind, key), rows in (inquiry.looked_up or {}).items():
+        if kind == TIMEZONES:
+            found |= dict.fromkeys(key.split(" "))
+            found |= {url: data.encode("latin-1") for url, data in zip(rows[::2], rows[1::2], strict=True)}
+    return found
 
 
 def _may_upload(inquiry: Inquiry) -> bool:

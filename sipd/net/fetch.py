@@ -21,7 +21,7 @@ from sipd.net.addresses import numeric
 from sipd.net.dns import NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from sipd.net.dns import Dns
 
@@ -43,6 +43,12 @@ REDIRECTIONS: Final = 3
 
 CONNECTING: Final = 5.0
 """Seconds for one address of a host, when it has several."""
+
+CALENDAR: Final = "text/calendar"
+"""The media type of time zones (RFC 5545)."""
+
+PATIENCE: Final = 8.0
+"""Seconds that one time zone may take: a phone waits 32 for the answer to its REGISTER."""
 
 MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -159,6 +165,30 @@ class Web:
             made = await trio.to_thread.run_sync(lambda: ssl.create_default_context(cafile=authorities or None))
             self._context = (authorities, made)
         return self._context[1]
+
+
+async def fetch_all(web: Web, urls: Iterable[str], accept: str, failed: Callable[[str, str], None]) -> dict[str, bytes]:
+    """What each of these URLs gives that gives a page, all asked at once; of the others `failed` is told why."""
+    found: dict[str, bytes] = {}
+
+    async def fetch(url: str) -> None:
+        why = f"no answer in {PATIENCE:g} s"
+        with trio.move_on_after(PATIENCE):  # waiting for its turn included
+            try:
+                page = await web.get("", url, accept)
+            except NoPage as fault:
+                why = fault.text
+            else:
+                if page.status == 200:
+                    found[url] = page.body
+                    return
+                why = f"status {page.status}"
+        failed(url, why)
+
+    async with trio.open_nursery() as nursery:  # as long as the slowest of them
+        for url in urls:
+            nursery.start_soon(fetch, url)
+    return found
 
 
 class _Closing:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
+from sipd.core.uploads import TIMEZONES
+from sipd.server.fetching import time_zones
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -26,7 +29,11 @@ async def _by_enum(house: House, number: str) -> Rows:
     return await house.resolver.listed(number, house.tables.settings.enum)
 
 
-SOURCES: Final[dict[str, Source]] = {"enum": Source(_by_enum, 5.0)}
+async def _by_tzurl(house: House, urls: str) -> Rows:
+    return await time_zones(house, urls.split(" "))
+
+
+SOURCES: Final[dict[str, Source]] = {"enum": Source(_by_enum, 5.0), TIMEZONES: Source(_by_tzurl, 10.0)}
 """Kind of row, as `Missing` names it -> its source; rows of any other kind come by `Cache.load`."""
 
 

@@ -78,6 +78,7 @@ class Cache:
         self._zone = ""  # of the machine
         self._programs = Programs(log)
         self._peers = Peers()
+        self._zones: dict[str, bytes] = {}
         self.has_peers = False
         self._turns = Turns()
         self._loading = trio.Lock()  # one load at a time
@@ -125,16 +126,17 @@ class Cache:
         if script is None:
             return None
         owner = self._image.users.get(aor)
-        return self._programs.of(script, self.settings, owner.gateway_class if owner is not None else "")
+        user_class = owner.gateway_class if owner is not None else ""
+        return self._programs.of(script, self.settings, user_class, self._zones)
 
     def with_script(self) -> list[str]:
         """The addresses-of-record that have a CPL script which is enabled."""
         return [aor for (aor, kind), script in self._image.scripts.items() if kind == "cpl" and script.enabled]
 
     @property
-    def timezones(self) -> Mapping[str, PutTimezone]:
-        """What was fetched last from each tzurl of a script."""
-        return self._image.timezones
+    def timezones(self) -> Mapping[str, bytes]:
+        """The good data fetched last from each tzurl of a script."""
+        return self._zones
 
     def may_register_for(self, delegate: str, aor: str) -> bool:
         """Whether `aor` named `delegate` as one who may register for him."""
@@ -223,6 +225,7 @@ class Cache:
         self.secret_key = snapshot.secret_key
         self.settings = self._overridden(settings)
         self._take_peers()
+        self._take_zones()
         for aor, bindings in self._image.bindings.items():
             for binding in bindings:
                 self._expiry.add(aor, binding.expires_at)
@@ -299,11 +302,15 @@ class Cache:
             case DropScript() | EnableScript() | DropUser():
                 self._programs.forget(change.aor)
             case PutTimezone() | DropTimezone():
+                self._take_zones()
                 self._programs.forget_zones()
             case PutPeer() | DropPeer():
                 self._take_peers()
             case _:
                 pass
+
+    def _take_zones(self) -> None:
+        self._zones = {url: zone.data for url, zone in self._image.timezones.items()}
 
     def _take_peers(self) -> None:
         self._peers = Peers(self._image.peers.values())

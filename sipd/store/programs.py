@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.errors import ScriptError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sipd.cpl import Program, Terms
     from sipd.log import EventLog
     from sipd.rows import Script, Settings
 
+
+NO_ZONES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 TZURL: Final = (b"tzurl", b"t\0z\0u\0r\0l")
 """What stands in scripts that have a time zone fetched: in UTF-8, and in UTF-16 of either kind."""
@@ -35,8 +40,13 @@ class Programs:
         self._log = log
         self._compiled: dict[str, _Compiled] = {}
 
-    def of(self, script: Script, settings: Settings, user_class: str = "") -> Program | None:
-        """The Program of a user of that class under these settings; None when it is switched off or broken."""
+    def of(
+        self, script: Script, settings: Settings, user_class: str = "", zones: Mapping[str, bytes] = NO_ZONES
+    ) -> Program | None:
+        """The Program of a user of that class under these settings; None when it is switched off or broken.
+
+        `zones` is what was fetched from tzurls; when that changes, tell `forget_zones`.
+        """
         if not script.enabled:
             return None
         known = self._compiled.get(script.aor)
@@ -47,7 +57,7 @@ class Programs:
             and known.user_class == user_class
         ):
             return known.program
-        terms = self._terms(script, settings, user_class)
+        terms = self._terms(script, settings, user_class, zones)
         if known is not None and known.script == script and known.terms == terms:
             program = known.program  # loaded again, unchanged
         else:
@@ -65,11 +75,11 @@ class Programs:
             if any(word in compiled.script.text for word in TZURL):
                 del self._compiled[aor]
 
-    def _terms(self, script: Script, settings: Settings, user_class: str) -> Terms | None:
+    def _terms(self, script: Script, settings: Settings, user_class: str, zones: Mapping[str, bytes]) -> Terms | None:
         from sipd.cpl import terms_of  # here, as the room takes a while to load
 
         try:
-            return terms_of(settings, user_class)
+            return terms_of(settings, user_class, zones)
         except ValueError as error:  # a setting written past the tools: calls go as if he had no script
             self._log.event("script_broken", aor=script.aor, version=script.version, text=error)
             return None

@@ -58,6 +58,7 @@ class DictTables:
     contacts: dict[str, list[Binding]] = field(default_factory=dict)
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
+    timezones: dict[str, bytes] = field(default_factory=dict)
     delegates: set[tuple[str, str]] = field(default_factory=set)
     peers: list[Peer] = field(default_factory=list)
     unknown: set[tuple[str, str]] = field(default_factory=set)

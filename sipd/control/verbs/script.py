@@ -7,14 +7,17 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb, When
+from sipd.control.verbs.fetched import fetched_zones, zones_of
 from sipd.control.verbs.names import carry_out, known_user
 from sipd.control.verbs.versions import is_removal, nothing, of_number
 from sipd.errors import ScriptError
-from sipd.rows import DropScript, EnableScript, PutScript, Script
+from sipd.rows import DropScript, EnableScript, PutScript, PutTimezone, Script
 from sipd.store import choose
 from sipd.store.local_zone import local_zone, use_zone_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sipd.rows import ScriptVersion, Settings, User
     from sipd.store import Snapshot, Store
 
@@ -32,10 +35,12 @@ class Unsound(Refusal):
 async def put(store: Store, arguments: Arguments) -> Plain:
     """Check a script and store it in place of the user's other one."""
     snapshot, user = await _asked(store, arguments)
-    text = arguments.content("file")
-    warnings = checked(text, _settings(snapshot, arguments), user.gateway_class)
+    text, settings, kept = arguments.content("file"), _settings(snapshot, arguments), zones_of(snapshot)
+    fetched = await fetched_zones(text, settings, user.gateway_class, kept)
+    warnings = checked(text, settings, user.gateway_class, {**kept, **fetched})
     script = Script(user.aor, "cpl", text, MEDIA_TYPE, time.time(), arguments.by)
-    await carry_out(store, [PutScript(script)])
+    zones = [PutTimezone(url, data, script.modified) for url, data in fetched.items()]
+    await carry_out(store, [*zones, PutScript(script)])
     stored: dict[str, Plain] = {"user": user.aor, "version": await _last(store, user.aor), "stored": _size(text)}
     if any(old.aor == user.aor and not old.enabled for old in snapshot.scripts):
         stored["enabled"] = f"no, as it was: sipdctl script enable {user.aor}"
@@ -76,7 +81,8 @@ async def show(store: Store, arguments: Arguments) -> Plain:
         version = of_number(versions, asked, user.aor)
         script = _as_script(version)
         state = {"what": version.what}
-    errors, warnings = _judged(script.text, _settings(snapshot, arguments), user.gateway_class)
+    settings = _settings(snapshot, arguments)
+    errors, warnings = _judged(script.text, settings, user.gateway_class, zones_of(snapshot))
     return {
         "user": user.aor,
         "version": script.version,
@@ -94,14 +100,14 @@ async def show(store: Store, arguments: Arguments) -> Plain:
 async def listing(store: Store, arguments: Arguments) -> Plain:
     """Everybody who has a script; whether it is sound by the rules of today."""
     snapshot = await store.load_all()
-    settings = _settings(snapshot, arguments)
+    settings, zones = _settings(snapshot, arguments), zones_of(snapshot)
     classes = {user.aor: user.gateway_class for user in snapshot.users}
     sound: dict[tuple[bytes, str], bool] = {}  # many have the same one
     rows: list[Plain] = []
     for script in sorted(snapshot.scripts):
         key = (script.text, classes[script.aor])
         if key not in sound:
-            sound[key] = not _judged(script.text, settings, classes[script.aor])[0]
+            sound[key] = not _judged(script.text, settings, classes[script.aor], zones)[0]
         rows.append(
             {
                 "user": script.aor,
@@ -128,7 +134,7 @@ async def enable(store: Store, arguments: Arguments) -> Plain:
     """Have a user's script asked again. Refused when it is not sound by the rules of today."""
     snapshot, user = await _asked(store, arguments)
     script = await _there(store, snapshot, user.aor)
-    checked(script.text, _settings(snapshot, arguments), user.gateway_class)
+    checked(script.text, _settings(snapshot, arguments), user.gateway_class, zones_of(snapshot))
     return await _switch(store, arguments, user.aor, on=True)
 
 
@@ -151,14 +157,14 @@ async def log(store: Store, arguments: Arguments) -> Plain:
     return [{"at": When(line.at), "name": line.name, "comment": line.comment} for line in lines]
 
 
-def checked(text: bytes, settings: Settings, user_class: str) -> tuple[str, ...]:
+def checked(text: bytes, settings: Settings, user_class: str, zones: Mapping[str, bytes]) -> tuple[str, ...]:
     """The warnings about a script for a user of that class. Raises Unsound with every error."""
     from sipd.cpl import CplError, compile_on, terms_of  # here, as it takes a while to load
 
     use_zone_files(os.environ)
     here = settings._replace(time_zone=settings.time_zone or local_zone(os.environ).name)
     try:
-        program = compile_on(terms_of(here, user_class), text)
+        program = compile_on(terms_of(here, user_class, zones), text)
     except CplError as error:
         findings = tuple(str(finding) for finding in error.findings)
         raise Unsound(
@@ -171,10 +177,12 @@ def checked(text: bytes, settings: Settings, user_class: str) -> tuple[str, ...]
     return tuple(str(finding) for finding in program.warnings)
 
 
-def _judged(text: bytes, settings: Settings, user_class: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _judged(
+    text: bytes, settings: Settings, user_class: str, zones: Mapping[str, bytes]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The errors of a script, and its warnings."""
     try:
-        return (), checked(text, settings, user_class)
+        return (), checked(text, settings, user_class, zones)
     except Unsound as unsound:
         return unsound.findings, ()
 

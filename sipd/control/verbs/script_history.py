@@ -7,6 +7,7 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb, When
+from sipd.control.verbs.fetched import zones_of
 from sipd.control.verbs.names import carry_out, known_user
 from sipd.control.verbs.script import ADDRESS, MEDIA_TYPE, SERVER, checked
 from sipd.control.verbs.versions import is_removal, last_text, nothing, of_number
@@ -65,7 +66,7 @@ async def rollback(store: Store, arguments: Arguments) -> Plain:
     if old.text == now.text and not is_removal(now):
         raise Refusal(f"the script of {user.aor} is as it was in version {old.version}", "Nothing was changed")
     settings = choose(snapshot.settings, arguments.optional("server") or "")
-    warnings = checked(old.text, settings, user.gateway_class)
+    warnings = checked(old.text, settings, user.gateway_class, zones_of(snapshot))
     script = Script(user.aor, "cpl", old.text, old.media_type or MEDIA_TYPE, time.time(), arguments.by)
     await carry_out(store, [PutScript(script, f"rolled back to {old.version}")])
     [*_, stored] = await store.script_versions(user.aor)
