@@ -122,4 +122,5 @@ class Inquiry:
             "",
             (),
             self.looked_up,
+            self.zones,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 from sipd.store import SqliteStore
 from tests.core.test_fetched import BAD, ZONE, script
@@ -35,7 +36,6 @@ async def kept(shell) -> dict[str, bytes]:
 
 
 def test_it_is_fetched_and_kept(shell, server):
-    import trio
 
     server.pages["/tz"] = (200, {"Content-Type": "text/calendar"}, ZONE)
     url = f"http://127.0.0.1:{server.port}/tz"
