@@ -123,6 +123,10 @@ def test_a_threat_without_a_test_is_refused(text: str) -> None:
         threats(text)
 
 
+def test_every_line_of_the_checklist_is_shown_by_a_test() -> None:
+    assert [line.number for line in checklist() if not line.tests] == []
+
+
 def test_the_checklist_has_every_number_once_and_in_order() -> None:
     numbers = [tuple(map(int, line.number.split("."))) for line in checklist()]
     assert numbers == [*((2, number) for number in range(1, 40)), *((4, number) for number in range(1, 24))]
