@@ -29,7 +29,7 @@ UNITS_SEEN: Final = 1000
 """Days, weeks, months or years, and shorter units, in which overlaps are looked for where bysetpos is used."""
 
 YEAR_COST: Final = 12
-UNIT_COST: Final = 2
+UNIT_COST: Final = 6
 SET_COST: Final = {"daily": 15, "weekly": 20, "monthly": 30, "yearly": 100}
 
 
@@ -130,7 +130,7 @@ def _nth_in_steps(starts: Steps, number: int, begin: int, budget: Budget, horizo
         if number <= len(found):
             return found[number - 1]
         number -= len(found)
-        unit += starts.interval
+        unit = starts.following(unit)
 
 
 def overlap(starts: Starts, rule: Rule, length: int, begin: int, budget: Budget) -> tuple[int, int] | None:
@@ -197,5 +197,5 @@ def _overlap_in_steps(starts: Steps, length: int, begin: int, budget: Budget) ->
                 if before != NEVER and local - before < length:
                     return before, local
                 before = local
-        unit += starts.interval
+        unit = starts.following(unit)
     return None

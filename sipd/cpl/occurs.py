@@ -97,7 +97,7 @@ class Periods:
         if table.end is not None:
             end = table.end.seconds if table.end.utc else zone.instant(table.end.seconds)
             self.seconds = end - self.begins
-        self.ends = self.end_of(self.start)
+        self.ends = self.end_of(self.zone.local(self.begins))
         if self.ends <= self.begins:
             raise NotPositive
         self.last = FOREVER

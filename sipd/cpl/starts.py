@@ -13,7 +13,7 @@ Two ways:
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sipd.cpl.daytimes import LAST_DAY
 from sipd.cpl.recurrence import DAY, FOREVER, NEVER, UNIT
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from sipd.cpl.daytimes import Days, Times
     from sipd.cpl.recurrence import Rule
     from sipd.cpl.zones import Zone
+
+
+YEARS_AHEAD: Final = 10
+"""Years in which the next day that a rule names is looked for at once."""
 
 
 class Calendar:
@@ -129,6 +133,25 @@ class Steps:
         """Whether a time is one of the starts, dtstart or not."""
         number = self._number(local)
         return (number - self.origin) % self.interval == 0 and local in self.starts(number)
+
+    def following(self, number: int) -> int:
+        """The next unit after one in which there may be starts."""
+        number += self.interval
+        if self.of_days:
+            return number
+        begin = number * self._unit
+        day, time = divmod(begin, DAY)
+        if day > LAST_DAY:
+            return number
+        named = self.days.next(day, min(day + YEARS_AHEAD * 366, LAST_DAY))
+        if named != day:
+            begin = (day + YEARS_AHEAD * 365 if named == NEVER else named) * DAY
+        elif time // 3600 not in self._hours:
+            begin += 3600 - time % 3600
+        else:
+            return number
+        first = -(-begin // self._unit)
+        return first + (self.origin - first) % self.interval
 
     def latest(self, bound: int, low: int) -> int:
         """As of Calendar."""

@@ -111,7 +111,8 @@ class TimeSwitches:
             self._warn(output, periods)
             self._warn_if_covered(output, periods, taken)
         except NotPositive:
-            complain("dtend", "CPL-VALUE", f"dtend={shown(output.attributes['dtend'])} is not after dtstart", "")
+            text = f"dtend={shown(output.attributes.get('dtend', ''))} is not after dtstart"
+            complain("dtend", "CPL-VALUE", text, "one of them is local, the other UTC")
             return None
         except Overlapping as error:
             one, other = (f"{datetime_of(start):%Y-%m-%d %H:%M:%S}" for start in error.starts)

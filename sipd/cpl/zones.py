@@ -67,7 +67,10 @@ class Zone:
 
     def moment(self, now: datetime) -> tuple[int, int]:
         """The instant of an aware datetime, and the `bound` of it."""
-        at = now.astimezone(self._tz)
+        try:
+            at = now.astimezone(self._tz)
+        except OverflowError:  # within a day of where the calendar ends
+            at = self.clock(instant_of(now))
         local = at.toordinal() * DAY + at.hour * 3600 + at.minute * 60 + at.second
         instant = local - _seconds(at.utcoffset())
         return instant, self.bound(instant) if at.fold else local
@@ -160,7 +163,7 @@ class Zone:
 
     def _find_gaps(self, year: int) -> list[tuple[int, int]]:
         day = datetime(year, 1, 1).toordinal()
-        end = day + 365 + calendar.isleap(year)
+        end = min(day + 365 + calendar.isleap(year), _LAST // DAY)
         offset_of = self._tz.utcoffset
         found = []
         before = offset_of(datetime.fromordinal(day))

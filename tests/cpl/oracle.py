@@ -103,6 +103,7 @@ class Oracle:
         return midnight.utcoffset() != (midnight + DAY).utcoffset()
 
     def end(self, local: datetime) -> datetime:
+        local = self.instant(local).astimezone(self.tz).replace(tzinfo=None)  # dtstart in a gap is that much later
         return self.instant(local + self.case.days * DAY) + self.length
 
     # One day, hour, minute, second: is it named?

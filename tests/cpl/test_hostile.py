@@ -226,8 +226,8 @@ HOSTILE: dict[str, tuple[bytes, dict[str, Any], str, int]] = {
     "zone of a neighbour": (IN % b"<time-switch tzurl='http://169.254.169.254/'/>", {}, "CPL-TZURL", 2),
     "zone of a file by URL": (IN % b"<time-switch tzurl='file:///etc/passwd'/>", {}, "CPL-TZURL", 2),
     "count that takes years to reach": (
-        IN % b"<time-switch><time dtstart='20260101T000000' duration='PT1S' freq='secondly' interval='7' bymonth='2'"
-        b" bymonthday='29' byday='MO' byhour='3' byminute='7' bysecond='13' count='1000000'/></time-switch>",
+        IN % b"<time-switch><time dtstart='20260101T000000' duration='PT1S' freq='secondly' interval='7'"
+        b" count='1000000'/></time-switch>",
         {},
         "CPL-COSTLY",
         2,

@@ -136,6 +136,8 @@ CASES = [
     ("20270101T023500 PT10M freq=daily", "Australia/Lord_Howe", "2027-10-02T15:35:00Z", "2027-10-02T16:05:00Z"),
     ("20111229T120000 PT1H freq=daily", "Pacific/Apia", "2011-12-29T22:30:00Z 2011-12-30T22:30:00Z",
      "2011-12-30T21:59:59Z"),
+    ("20111230T120000 P1D", "Pacific/Apia", "2011-12-30T22:00:00Z 2011-12-31T21:59:59Z", "2011-12-30T21:59:59Z"),
+    ("99991231T235959 P1D freq=daily count=2", "Europe/Paris", "9999-12-31T22:59:59Z", "9999-12-31T22:59:58Z"),
     # clocks put back: what comes twice is the first of both
     ("20261001T023000 PT15M freq=daily", "Europe/Paris", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"),
     ("20261025T023000 PT2H", "Europe/Paris", "2026-10-25T00:30:00Z 2026-10-25T02:29:59Z", "2026-10-25T02:30:00Z"),
@@ -173,6 +175,8 @@ def test_when_a_time_holds(text, zone, inside, outside):
         "20260105T090000 P4D freq=monthly byday=FR,MO bysetpos=-1,-2",
         "20260105T090000 PT8M freq=minutely interval=7",
         "20260105T090000 P366D freq=yearly",
+        "20260105T090000 PT1H freq=secondly interval=366 bymonthday=-1",
+        "20260105T090000 PT30S freq=secondly interval=7 byhour=3 byminute=5",
     ],
 )
 def test_periods_of_a_rule_must_not_overlap(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,13 @@ from sipd.cpl import CplError, compile
 from sipd.cpl.occurs import MAX_SETS, MAX_STEPS, Periods, moment_in
 from sipd.cpl.recurrence import read_timetable
 from sipd.cpl.zones import instant_of, zone_of
+from tests.cpl.calls import facts, run
 from tests.message.test_hostile import USUAL, yardstick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from sipd.trace import Trace
 
 LIMIT = 0.010
 
@@ -79,6 +83,7 @@ WORST: dict[str, dict[str, str]] = {
     },
     "seconds that fit into no minute": {
         "freq": "secondly", "interval": "7", "duration": f"PT{7 * MAX_STEPS - 8}S", "byhour": "4", "byminute": "3",
+        "bysecond": "5",
     },
     "one second of every day": {
         "freq": "secondly", "duration": "PT8H", "byhour": "9", "byminute": "0", "bysecond": "0",
@@ -150,3 +155,51 @@ def test_the_times_of_a_script_take_20_ms_of_a_call_together():
     with pytest.raises(CplError) as raised:
         compile(source)
     assert {finding.code for finding in raised.value.findings} == {"CPL-COSTLY"}
+
+
+STAMPS = [
+    "00010101T000000", "00010101T000000Z", "99991231T235959", "99991231T235959Z", "99981231T235960", "19000229T000000",
+    "20240229T120000", "20270328T023000", "19700101T000000Z", "20260105", "", "20111230T120000", "20261025T023000",
+]  # fmt: skip
+ANY = {
+    "duration": ["P99999W", "P3660D", "PT1S", "P1D", "P1DT1H1M1S", f"PT{'9' * 30}S", "PT30M", "P1W", "PT24H"],
+    "freq": ["secondly", "minutely", "hourly", "daily", "weekly", "monthly", "yearly"],
+    "interval": ["1", "2", "7", "60", "61", "1440", "3607", "86400", "9" * 30],
+    "count": ["1", "2", "100", "9" * 30],
+    "until": STAMPS,
+    "bysecond": ["0", "0,30", SECONDS],
+    "byminute": ["0", "59", SECONDS],
+    "byhour": ["2", "9,17", HOURS],
+    "byday": ["MO", "1MO", "-1SU", "5FR", "53SA", "-53TU", "MO,TU,WE", "6MO"],
+    "bymonthday": ["1", "31", "-31", "-1", "29,30"],
+    "byyearday": ["1", "366", "-366", "-1,1", "60"],
+    "byweekno": ["1", "53", "-1", "-53"],
+    "bymonth": ["1", "2", "12", "2,3"],
+    "bysetpos": ["1", "-1", "366", "-366", "2,-2"],
+    "wkst": ["MO", "SU", "WE"],
+}
+ALWAYS = {"duration", "freq"}
+
+
+def test_no_values_of_a_time_make_trouble_at_the_ends_of_the_calendar_or_in_between():
+    chance, taken = random.Random(2445), 0
+    ends = (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    calls = [facts(now=moment) for moment in (*MOMENTS[:4], *ends)]
+    for _ in range(3000):
+        values = {"dtstart": chance.choice(STAMPS)}
+        for name, some in ANY.items():
+            if name in ALWAYS or chance.random() < 0.15:
+                values[name] = chance.choice(some)
+        zone = chance.choice(
+            ["Pacific/Apia", "Europe/Paris", "Australia/Lord_Howe", "Pacific/Kiritimati", "Etc/GMT+12"]
+        )
+        words = " ".join(f"{name}='{value}'" for name, value in values.items())
+        source = f"<cpl><incoming><time-switch tzid='{zone}'><time {words}/></time-switch></incoming></cpl>"
+        with suppress(CplError):
+            program = compile(source.encode())
+            taken += 1
+            for call in calls:
+                trace: Trace = []
+                run(program, call, trace=trace)
+                assert trace[0].saw.startswith("time is “")
+    assert taken > 300
