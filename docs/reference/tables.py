@@ -10,7 +10,7 @@ from docs.reference.checklist import rows
 from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
-from sipd.core import calls, features, preferences, recursion, uploads
+from sipd.core import calls, features, fetched, preferences, recursion, uploads
 from sipd.cpl import (
     build,
     counting,
@@ -102,11 +102,13 @@ LIMITS: Final = (
     ("Scripts", "characters of a URL that is fetched", sources.MAX_URL),
     ("Scripts", "lines of scripts that wait to be kept, of all users", diary.WAITING),
     ("Scripts", "bytes of such a line", diary.LONGEST_LINE),
-    ("Scripts", "mails on one way through a script", nodes.MAX_MAILS),
     ("Scripts", "mails that wait, of all users", mailing.QUEUED),
     ("Scripts", "tries to send one mail", len(mailing.AGAIN) + 1),
     ("Scripts", "seconds from the first of them to the last", sum(mailing.AGAIN)),
     ("Scripts", "seconds for all of one connection to the mail server", smtp.SESSION),
+    ("Scripts", "time zones fetched for one script", fetched.MOST),
+    ("Scripts", "seconds that one of them may take", fetch.PATIENCE),
+    ("Scripts", "time zones kept, of all scripts", fetched.MOST_KEPT),
     ("Scripts", "bytes of a page that a lookup or a tzurl leads to", fetch.MOST),
     ("Scripts", "pages being fetched at once", fetch.AT_ONCE),
     ("Scripts", "of these, for one user", fetch.AT_ONCE_OF_ONE),
