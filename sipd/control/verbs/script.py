@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from sipd.store import Snapshot, Store
 
 MEDIA_TYPE: Final = "application/cpl+xml"
+
+
+LINES: Final = 100
+"""Lines of a log that are shown unless told otherwise."""
+
+MOST_LINES: Final = 100_000
+"""The most that can be kept of one user's log (setting `script_log_lines`)."""
+
+LIMIT: Final = re.compile(r"[1-9][0-9]{0,4}|100000", re.ASCII)
 
 
 class Unsound(Refusal):
@@ -151,10 +161,21 @@ async def _switch(store: Store, arguments: Arguments, aor: str, *, on: bool) -> 
 
 
 async def log(store: Store, arguments: Arguments) -> Plain:
-    """What a user's scripts have logged (RFC 3880 §7.2)."""
+    """The last lines that a user's scripts have logged, perhaps of one log only (RFC 3880 §7.2)."""
     _, user = await _asked(store, arguments)
-    lines = await store.script_log(user.aor)
+    limit, name = _limit(arguments.optional("limit")), arguments.optional("name")
+    lines = await store.script_log(user.aor, limit if name is None else MOST_LINES)
+    if name is not None:
+        lines = [line for line in lines if line.name == name][-limit:]
     return [{"at": When(line.at), "name": line.name, "comment": line.comment} for line in lines]
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LINES
+    if LIMIT.fullmatch(text) is None:
+        raise Refusal(f"--limit can't be {text!r}", f"It is a whole number from 1 to {MOST_LINES}")
+    return int(text)
 
 
 def checked(text: bytes, settings: Settings, user_class: str, zones: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -245,5 +266,16 @@ VERBS: Final = (
     Verb("script", "rm", "remove a user's script", (ADDRESS,), remove),
     Verb("script", "enable", "have a user's script asked again", (ADDRESS, SERVER), enable),
     Verb("script", "disable", "keep a user's script, and do not ask it", (ADDRESS,), disable),
-    Verb("script", "log", "what a user's scripts have logged", (ADDRESS,), log, unmade="nothing was logged"),
+    Verb(
+        "script",
+        "log",
+        "what a user's scripts have logged",
+        (
+            ADDRESS,
+            Parameter("limit", f"so many of the last lines; none: {LINES}", "option"),
+            Parameter("name", "of the log of that name only", "option"),
+        ),
+        log,
+        unmade="nothing was logged",
+    ),
 )
