@@ -225,7 +225,6 @@ class CplRun:
 
     def _proxy(self, effect: ProxyTo) -> ProxyResult | None:
         """Ring them; what it came to where that is known at once, else None."""
-        self._result = None
         call, owner = self._call, self._decision.owner
         tables = call.house.tables
         targets = may_ring(self._search.inquiry, tables, effect.targets)
@@ -244,7 +243,12 @@ class CplRun:
             when = self._rang_at + seconds
             self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
-        return self._result
+        return self._came_to()
+
+    def _came_to(self) -> ProxyResult | None:
+        """What was left in `_result`. (Its own method: the compiled form holds a method to what it has assigned.)"""
+        result, self._result = self._result, None
+        return result
 
     def _breadth_for(self, effect: ProxyTo) -> int:
         """Of what is left, half when the script may go on while these are still being cancelled."""
