@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sipd.cpl.vtimezone import MAX_DATA, zone_from
-from sipd.cpl.zone_urls import zone_urls
 from sipd.cpl.zones import datetime_of, instant_of
 from tests.cpl.test_timeswitch import findings, inside, script, time
 
@@ -173,23 +172,6 @@ def test_without_data_the_owner_is_told_what_can_be_done():
     assert (found.code, found.rule) == ("CPL-TZURL", "RFC 3880 §4.4")
     assert "script_hosts" in found.hint
     assert "Europe/Paris" in found.hint
-
-
-def test_which_urls_are_to_be_fetched_is_known_before_a_script_is_compiled():
-    other = "http://zones.example.com/other"
-    switches = [
-        f"tzurl=' {URL} '", f"tzid='My/Zone' tzurl='{URL}'", f"tzid='Asia/Tokyo' tzurl='{other}'", f"tzurl='{other}'",
-        "tzid='My/Zone'", "",
-    ]  # fmt: skip
-    body = "".join(f"<subaction id='s{n}'><time-switch {each}/></subaction>" for n, each in enumerate(switches))
-    assert zone_urls(f"<cpl>{body}</cpl>".encode()) == (URL, other)
-    many = "".join(f"<subaction id='s{n}'><time-switch tzurl='http://x/{n}'/></subaction>" for n in range(9))
-    assert len(zone_urls(f"<cpl>{many}</cpl>".encode())) == 5
-
-
-@pytest.mark.parametrize("source", [b"", b"<cpl", b"\xff\xfe\x00", b"<x/>", b"<cpl>" + b"<a>" * 9000])
-def test_a_script_that_cannot_be_read_wants_nothing_fetched(source):
-    assert zone_urls(source) == ()
 
 
 def test_bad_data_of_a_tzurl_are_told_with_its_place():
