@@ -11,7 +11,7 @@ import smtplib
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import trio
 
@@ -28,6 +28,10 @@ SESSION: Final = 120.0
 """Seconds for all of one connection."""
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+MOST_SAID: Final = 65536
+"""Bytes of one answer of the server."""
 
 
 class MailServer(NamedTuple):
@@ -68,6 +72,50 @@ class Tried(NamedTuple):
     why: str = ""  # the server's words, or ours
 
 
+class _Plain(smtplib.SMTP):
+    """A client that does not listen for ever, and that its session knows before it connects."""
+
+    def __init__(self, session: Session, server: MailServer) -> None:
+        session.smtp = self  # so that a greeting that never ends can be cut, too
+        super().__init__(server.host, server.port, server.own_name, timeout=STEP)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """One answer, all its lines. Raises SMTPServerDisconnected when it does not end."""
+        if self.file is None and self.sock is not None:
+            self.file = _Bounded(self.sock.makefile("rb"))
+        if isinstance(self.file, _Bounded):
+            self.file.left = MOST_SAID
+        return super().getreply()
+
+
+class _OverTls(_Plain, smtplib.SMTP_SSL):
+    """The same, TLS from the start."""
+
+    def __init__(self, session: Session, server: MailServer, context: ssl.SSLContext) -> None:
+        session.smtp = self
+        smtplib.SMTP_SSL.__init__(self, server.host, server.port, server.own_name, timeout=STEP, context=context)
+
+
+class _Bounded:
+    """The lines that come, so many bytes at most."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.left = MOST_SAID
+        self._file = file
+
+    def readline(self, most: int) -> bytes:
+        """The next line. Raises OSError when that is too much."""
+        line = self._file.readline(most)
+        self.left -= len(line)
+        if self.left < 0:
+            raise OSError("its answer does not end")
+        return line
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
 class Session:
     """One connection to a mail server. `run` is for a thread; `stop` ends it from outside."""
 
@@ -75,7 +123,7 @@ class Session:
         self.tried: list[Tried] = []  # of the posts so far, in their order
         self._server = server
         self._posts = posts
-        self._smtp: smtplib.SMTP | None = None
+        self.smtp: smtplib.SMTP | None = None  # as soon as it begins to connect
         self._stopped = False
 
     def run(self) -> None:
@@ -83,7 +131,7 @@ class Session:
         try:
             smtp = self._open()
         except (OSError, smtplib.SMTPException, ValueError) as fault:
-            why = _words(fault)
+            why = "no answer in time" if self._stopped else _words(fault)
             self.tried = [Tried(post.recipients, (), why) for post in self._posts]
             return
         for post in self._posts:
@@ -100,12 +148,9 @@ class Session:
     def _open(self) -> smtplib.SMTP:
         server = self._server
         if server.port == SUBMISSIONS:
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, server.own_name, timeout=STEP, context=self._tls()
-            )
+            smtp: smtplib.SMTP = _OverTls(self, server, self._tls())
         else:
-            smtp = smtplib.SMTP(server.host, server.port, server.own_name, timeout=STEP)
-        self._smtp = smtp
+            smtp = _Plain(self, server)
         smtp.ehlo_or_helo_if_needed()
         if server.port != SUBMISSIONS and smtp.has_extn("starttls"):
             smtp.starttls(context=self._tls())
@@ -122,7 +167,7 @@ class Session:
     def stop(self) -> None:
         """Cut the connection: `run` ends soon."""
         self._stopped = True
-        sock = self._smtp.sock if self._smtp is not None else None
+        sock = getattr(self.smtp, "sock", None)
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 import trio
@@ -100,6 +103,45 @@ async def test_a_server_that_never_speaks_is_left(server):
     server.silent = True
     [tried] = await send(server, POST, seconds=0.3)
     assert (tried.again, tried.why) == (POST.recipients, "no answer in time")
+
+
+class Talker:
+    """A mail server whose greeting does not end."""
+
+    def __init__(self, line: bytes, pause: float) -> None:
+        self._line = line
+        self._pause = pause
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.said = 0
+        self.left_alone = threading.Event()
+        threading.Thread(target=self._talk, daemon=True).start()
+
+    def _talk(self) -> None:
+        with self._listener, self._listener.accept()[0] as stream, suppress(OSError):
+            stream.settimeout(5)
+            while True:
+                stream.sendall(self._line)
+                self.said += len(self._line)
+                time.sleep(self._pause)
+        self.left_alone.set()
+
+
+async def test_a_greeting_a_byte_at_a_time_keeps_no_thread():
+    """Each answer byte comes in time, but the greeting never ends: the connection is cut all the same."""
+    slow = Talker(b"2", 0.02)
+    [tried] = await send(slow, POST, seconds=0.3)
+    assert (tried.again, tried.why) == (POST.recipients, "no answer in time")
+    assert await trio.to_thread.run_sync(slow.left_alone.wait, 2), "a thread is still listening"
+
+
+async def test_a_greeting_that_never_ends_is_not_kept():
+    loud = Talker(b"220-" + b"x" * 996 + b"\r\n", 0)
+    start = time.monotonic()
+    [tried] = await send(loud, POST, seconds=5)
+    assert "does not end" in tried.why
+    assert time.monotonic() - start < 3
+    assert loud.said < 16 * smtp.MOST_SAID
 
 
 async def test_what_has_gone_is_not_sent_again_when_a_later_one_hangs(server):
