@@ -28,7 +28,7 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, diary, dispatch, hops, mailing, search, stateless
+from sipd.server import call, diary, dispatch, explain, hops, mailing, search, stateless
 from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -85,6 +85,7 @@ LIMITS: Final = (
         "requests waiting for their answer, when the setting max_transactions says nothing",
         transactions.CAPACITY,
     ),
+    ("Calls", "steps of one request that `sipdctl explain` knows, the first and the last", explain.MOST_STEPS),
     ("Calls", "bytes kept of requests and responses under way", kinds.MOST_KEPT),
     ("Scripts", "tags inside each other", reader.MAX_DEPTH),
     ("Scripts", "tags in all", reader.MAX_ELEMENTS),

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.errors import BadSyntax
+from sipd.trace import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sipd.trace import Trace
 
 DEFAULT_KEPT: Final = 1000
+
+MOST_STEPS: Final = 200
+"""Steps kept of one request: its first and its last ones. A script may have ten times as many nodes."""
 
 
 class Told(NamedTuple):
@@ -60,6 +64,8 @@ class Explain:
             call_id = request.call_id
         except BadSyntax:
             call_id = request.first("Call-ID") or ""
+        if len(trace) > MOST_STEPS:
+            trace = _shortened(trace)
         self._ring.append(Told(at, call_id, request.method, request.request_uri, source, status, trace))
         if self._listener is not None:
             self._listener(self._ring[-1])
@@ -73,6 +79,12 @@ class Explain:
                 return []
             what = newest.call_id
         return [_plain(told) for told in self._ring if told.call_id == what]
+
+
+def _shortened(trace: Trace) -> Trace:
+    half = MOST_STEPS // 2
+    left_out = Step("explain", f"{len(trace)} steps", f"{len(trace) - 2 * half} of them are left out here")
+    return [*trace[:half], left_out, *trace[-half:]]
 
 
 def _plain(told: Told) -> dict[str, object]:

@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from sipd.server.explain import MOST_STEPS
 from tests.server.phones import DOMAIN, open_world
 
 ALICE, BOB, CAROL = (f"sip:{name}@{DOMAIN}" for name in ("alice", "bob", "carol"))
@@ -228,6 +229,23 @@ async def test_explain_tells_the_scripts_part(world, autojump_clock):
     [told] = world.house.explain.find("last")
     assert told["status"] == 486
     assert any("bob" in str(step) for step in told["trace"])
+
+
+async def test_what_explain_keeps_of_one_call_has_an_end(world, autojump_clock):
+    """A thousand calls of a script of 1,700 nodes would take 250 MB."""
+    alice = world.phone("alice")
+    doing, done = "<remove-location>" * 50, "</remove-location>" * 50
+    subactions = "".join(f'<subaction id="s{n}">{doing}<sub ref="s{n - 1}"/>{done}</subaction>' for n in range(1, 30))
+    first = '<subaction id="s0"><reject status="busy"/></subaction>'
+    script = f'<cpl>{first}{subactions}<incoming><sub ref="s29"/></incoming></cpl>'
+    world.script(f"bob@{DOMAIN}", script)
+    alice.send(alice.request("INVITE", BOB))
+    await alice.status(486)
+    [told] = world.house.explain.find("last")
+    trace = told["trace"]
+    assert len(trace) == MOST_STEPS + 1
+    assert "left out" in trace[MOST_STEPS // 2]["chose"]
+    assert "reject" in trace[-1]["step"], "how it ended is there"
 
 
 async def test_explain_says_how_long_the_script_rang(world, autojump_clock):
