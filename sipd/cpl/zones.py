@@ -39,9 +39,7 @@ def instant_of(moment: datetime) -> int:
 
 def datetime_of(seconds: int, zone: tzinfo | None = None) -> datetime:
     """The datetime of seconds of the calendar."""
-    day, second = divmod(min(max(seconds, _FIRST), _LAST), DAY)
-    hour, second = divmod(second, 3600)
-    return datetime.fromordinal(day).replace(hour=hour, minute=second // 60, second=second % 60, tzinfo=zone)
+    return datetime(1, 1, 1, tzinfo=zone) + timedelta(0, min(max(seconds, _FIRST), _LAST) - DAY)
 
 
 class Zone:

@@ -428,7 +428,7 @@ def random_instants(
     if rank >= 5 and chance.random() < 0.6:
         width = chance.choice((20, 200))
     behind = case.days * DAY + oracle.length + 2 * DAY
-    low, high = (center - width * DAY - behind).date(), (center + width * DAY + DAY).date()
+    low, high = (center - width * DAY - behind).date(), (center + width * DAY + 2 * DAY).date()
     starts = oracle.starts(low, high)
     edges = [oracle.instant(at) for at in starts] + [oracle.end(at) for at in starts]
     edges = [edge for edge in edges if abs(edge - center) <= width * DAY + timedelta(hours=20)]
