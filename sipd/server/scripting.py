@@ -167,6 +167,7 @@ class CplRun:
                 return
             match effect:
                 case ProxyTo():
+                    self._result = None  # not in `_proxy`: the checker, and so mypyc, would take it for None there
                     result = self._proxy(effect)
                     if result is None:
                         return

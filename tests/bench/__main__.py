@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import kamailio, machine, mariadb, report, sipp
+from tests.bench import kamailio, machine, report, sipp
 from tests.bench.compare import Round, Sizes, one_round, stamp
 from tests.bench.kamailio import Kamailio
 from tests.bench.scenarios import SCENARIOS, Scenario
@@ -96,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace, where: Path) -> dict[str, dict[str, list[Round]]]:
     """All rounds, by scenario and target: A B, B A, A B, ..."""
-    targets = installed(options.targets)
+    targets = options.targets
     cores = machine.cores()
     places = f"server on core {min(cores.server)}, load on core {min(cores.load)}"
     print(f"{stamp()}  {', '.join(targets)}; {places if cores.apart else 'ONE CORE for server and load'}", flush=True)
@@ -121,23 +121,12 @@ def measure(options: argparse.Namespace, where: Path) -> dict[str, dict[str, lis
     return results
 
 
-def installed(names: Sequence[str]) -> list[str]:
-    """Of these targets those that can be started here, with a word about the others."""
-    found = []
-    for name in names:
-        if name.startswith("kamailio") and kamailio.PROGRAM is None:
-            print(f"{name}: not installed (Debian: kamailio kamailio-cpl-modules kamailio-mysql-modules)")
-        else:
-            found.append(name)
-    return found
-
-
 def can(target: str, scenario: Scenario) -> bool:
-    """Whether the target has here what the scenario asks for."""
-    if target.startswith("kamailio") and (scenario.durable or scenario.cpl) and mariadb.PROGRAM is None:
-        print(f"{scenario.name}: {target} needs MariaDB, which is not installed (Debian: mariadb-server)")
-        return False
-    return True
+    """Whether the target has here what the scenario asks for; a word about what it lacks."""
+    lacking = kamailio.missing(scenario) if target.startswith("kamailio") else []
+    if lacking:
+        print(f"{scenario.name}: {target} is not measured: install the Debian packages {' '.join(lacking)}")
+    return not lacking
 
 
 def profile(options: argparse.Namespace, where: Path) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import wire
+from tests.bench import mariadb
 from tests.bench.mariadb import MariaDb
 from tests.running import HERE, Child
 
@@ -59,6 +60,19 @@ request_route {{
 CHALLENGE = """\
         if (!www_authorize("$td", "subscriber")) { www_challenge("$td", "0"); exit; }
 """
+
+
+def missing(scenario: Scenario) -> list[str]:
+    """The Debian packages that this scenario needs of Kamailio and its database, and that are not here."""
+    packages = [] if PROGRAM else ["kamailio"]
+    with_database = scenario.durable or scenario.cpl
+    if with_database and mariadb.PROGRAM is None:
+        packages.append("mariadb-server")
+    modules = [("kamailio-mysql-modules", "db_mysql.so")] if with_database else []
+    if scenario.cpl:
+        modules.append(("kamailio-cpl-modules", "cplc.so"))
+    packages += [package for package, module in modules if not any((place / module).is_file() for place in places())]
+    return packages
 
 
 class Kamailio:
@@ -157,9 +171,14 @@ class Kamailio:
         return "\n".join(lines)
 
 
+def places() -> list[Path]:
+    """Where Kamailio's modules may lie."""
+    return [*Path("/usr/lib").glob("*/kamailio/modules"), Path("/usr/lib64/kamailio/modules")]
+
+
 def modules_directory() -> str:
     """The directory of Kamailio's modules on this machine."""
-    for place in (*Path("/usr/lib").glob("*/kamailio/modules"), Path("/usr/lib64/kamailio/modules")):
+    for place in places():
         if place.is_dir():
             return f"{place}{os.sep}"
     raise FileNotFoundError("kamailio's modules are not installed")
