@@ -149,6 +149,7 @@ class Round(NamedTuple):
     timeout: float | None  # seconds
     rung: tuple[Rung, ...]
     outcome: str  # which output the script took; empty: it ended with it
+    barred: tuple[str, ...] = ()  # targets that the script may not ring for this caller (T63, T88)
 
 
 class Written(NamedTuple):

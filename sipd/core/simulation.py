@@ -89,6 +89,7 @@ class _Round:
     ordering: str
     timeout: float | None
     outcome: str = ""
+    barred: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -139,7 +140,9 @@ class _Simulation:
 
     def _round(self, number: int, each: _Round) -> Round:
         rung = tuple(branch.as_rung(order) for order, (at, branch) in enumerate(self.ringing.rung, 1) if at == number)
-        return Round(number, each.at, each.owner, each.place, each.ordering, each.timeout, rung, each.outcome)
+        return Round(
+            number, each.at, each.owner, each.place, each.ordering, each.timeout, rung, each.outcome, each.barred
+        )
 
     def _answered_by(self) -> str:
         if self.final is None or self.final.status >= 300:
@@ -353,6 +356,7 @@ class _Run:
         seconds = seconds_to_ring(effect, call.ringing.request)
         number = call.begin_round(self._owner, place, effect.ordering, seconds)
         targets = may_ring(self._search.inquiry, house, effect.targets)
+        call.told.rounds[-1].barred = tuple(each.uri.text for each in effect.targets if each not in targets)
         if not targets:
             return self._tell(number, ProxyResult("failure"))
         inquiry = self._onward()

@@ -100,7 +100,7 @@ def _fits_together(options: argparse.Namespace) -> None:
         if getattr(options, name) and len(options.files) != 1 and not (name == "graph" and options.user):
             raise SetupError(f"--{name} takes one script")
     if options.from_db is not None and options.files and not options.user:
-        raise SetupError("whose script shall this be?", "With a FILE and --from-db give --user, too")
+        raise SetupError("a FILE with --from-db is tried as the script of a user", "Say whose with --user")
     if options.max_bytes is not None and options.max_bytes < 1:
         raise SetupError("--max-bytes is a number from 1 on")
 
@@ -123,7 +123,7 @@ def _scripts(options: argparse.Namespace) -> list[tuple[Checked, Rows]]:
     owners = [base.user(owner_asked(options))] if options.user else sorted(base.scripts)
     if not owners:
         raise SetupError("no user has a CPL script")
-    return [(base.check(owner), rows) for owner in owners]
+    return [(base.check(owner, _changed(base.terms(owner), options)), rows) for owner in owners]
 
 
 def _terms(options: argparse.Namespace) -> Terms:

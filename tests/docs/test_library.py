@@ -9,7 +9,7 @@ import pytest
 
 from sipd.cpl import call, place
 from tests.docs.console import Written, steps
-from tests.docs.test_tutorial import Reader
+from tests.docs.reader import Reader
 from tests.running import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "how-to" / "library.md"
@@ -18,7 +18,7 @@ ROOMS_NOT_NEEDED = ("server", "net", "store", "core", "transaction", "phone", "t
 
 
 def test_the_page_shows_what_its_programs_do(tmp_path) -> None:
-    reader = Reader(tmp_path)
+    reader = Reader(PAGE, tmp_path)
     for step in steps(PAGE):
         if isinstance(step, Written):
             reader.write(step)

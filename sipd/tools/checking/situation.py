@@ -130,7 +130,8 @@ def situation(options: argparse.Namespace, owner: str, now: datetime, rows: Rows
         registered = tuple(rows.registered.get(owner, ()))
     else:
         registered = (Binding(owner, f"sip:{owner.partition('@')[0]}@{MADE_UP}", expires_at=FOR_EVER),)
-    return Situation(owner, call, told, registered, dict(map(_lookup, options.lookup or ())), rows, made_up)
+    lookups = dict(_lookup(text, owner) for text in options.lookup or ())
+    return Situation(owner, call, told, registered, lookups, rows, made_up)
 
 
 def _proven(caller: str, owner: str, rows: Rows) -> str:
@@ -192,13 +193,13 @@ def _binding(text: str, owner: str) -> Binding:
         raise SetupError(f"--registered {text[:80]!r} is no contact", "Write it as 'sip:bob@192.0.2.1;q=0.5'") from None
 
 
-def _lookup(text: str) -> tuple[str, LookupResult]:
+def _lookup(text: str, owner: str) -> tuple[str, LookupResult]:
     url, mark, word = text.rpartition("=")
     if mark and word in ("notfound", "failure"):
         return url, LookupResult("notfound" if word == "notfound" else "failure")
     for at, letter in enumerate(text):
         if letter == "=" and text[at + 1 :].startswith(("sip:", "sips:", "tel:")):
-            return text[:at], LookupResult("success", (Target(_uri(text[at + 1 :], "--lookup")),))
+            return text[:at], LookupResult("success", (Target(_uri(text[at + 1 :], "--lookup"), owner=owner),))
     raise SetupError(f"--lookup {text[:80]!r} says nothing", "Write URL=notfound, URL=failure or URL=sip:a@example.net")
 
 

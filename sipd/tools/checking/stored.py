@@ -43,12 +43,12 @@ class Stored(NamedTuple):
             raise SetupError(f"there is no user {clean(name)}", "See: sipdctl user list")
         return name
 
-    def check(self, owner: str) -> Checked:
-        """The stored script of this user. Raises SetupError where he has none."""
+    def check(self, owner: str, terms: Terms) -> Checked:
+        """The stored script of this user, on these terms. Raises SetupError where he has none."""
         script = self.scripts.get(owner)
         if script is None:
             raise SetupError(f"{clean(owner)} has no CPL script", "See: sipdctl script list")
-        checked = check(clean(owner), script.text, self.terms(owner))
+        checked = check(clean(owner), script.text, terms)
         remark = f"version {script.version}" + ("" if script.enabled else ", switched off")
         return checked._replace(owner=owner, remark=remark)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.simulated import FOR_EVER
 from sipd.message import STATUS
 from sipd.script import Log
 from sipd.tools.checking.times import shown
@@ -74,7 +73,7 @@ def print_simulation(situation: Situation, told: Simulated, paint: Paint) -> Non
 def ending(told: Simulated) -> str:
     """How the call ends, in a sentence."""
     if told.status < 300:
-        return f"After {_seconds(told.at)} {told.answered_by} answers."
+        return f"{f'After {_seconds(told.at)}' if told.at else 'At once'} {told.answered_by} answers."
     after = f"After {_seconds(told.at)} the" if told.at else "At once the"
     contacts = f" ({', '.join(told.contacts)})" if told.contacts else ""
     what = "is sent elsewhere" if told.status < 400 else "is refused"
@@ -122,15 +121,22 @@ def _named_set(text: str) -> str:
 def _path(told: Simulated, paint: Paint) -> Iterator[str]:
     rounds = list(told.rounds)
     several = len({owner for owner, _ in told.ran}) > 1
+    begun: list[Round] = []
     owner = ""
     for at, walked in enumerate(told.steps):
         if several and walked.owner and walked.owner != owner:
             owner = walked.owner
             yield f"{'':9}{paint('faint', clean(f'script of {owner}'))}"
         yield from _step(walked, paint, _limit(rounds[0]) if rounds and _begins(rounds[0], walked) else "")
-        following = told.steps[at + 1].at if at + 1 < len(told.steps) else FOR_EVER
-        while rounds and (_begins(rounds[0], walked) or (not rounds[0].place and rounds[0].at < following)):
-            yield from _rang(rounds.pop(0), paint)
+        if rounds and _begins(rounds[0], walked):
+            begun.append(rounds.pop(0))
+        following = told.steps[at + 1] if at + 1 < len(told.steps) else None
+        if following is None or following.owner or following.at > walked.at:  # what the server does comes with it
+            while rounds and not rounds[0].place and (following is None or rounds[0].at < following.at):
+                begun.append(rounds.pop(0))
+            for each in begun:
+                yield from _rang(each, paint)
+            begun.clear()
     for each in rounds:
         yield from _rang(each, paint)
 
@@ -146,7 +152,8 @@ def _limit(each: Round) -> str:
 def _step(walked: Walked, paint: Paint, limit: str) -> Iterator[str]:
     tag, line = node_of(walked.entry)
     saw, chose = in_words(walked)
-    saw = saw.removeprefix(f"{tag} ")
+    saw = chose if saw == tag else saw.removeprefix(f"{tag} ")
+    chose = "" if saw == chose else chose.removesuffix(", after 0 s")
     where = f"line {line}" if line else ""
     what = tag or ("" if walked.owner else "server")
     head = f"{_seconds(walked.at):>7}  {where:<8} {what:<16} "
@@ -159,6 +166,8 @@ def _rang(each: Round, paint: Paint) -> Iterator[str]:
     width = min(max((len(rung.uri) for rung in each.rung), default=0), 60)
     for rung in each.rung:
         yield f"{'':37}{clean(rung.uri):<{width}}  {_of(rung, paint)}"
+    for uri in each.barred:
+        yield f"{'':37}{clean(uri)} is not rung: neither the owner named it, nor may this caller call it"
 
 
 def _of(rung: Rung, paint: Paint) -> str:
