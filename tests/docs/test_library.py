@@ -28,7 +28,7 @@ def test_the_page_shows_what_its_programs_do(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["pictures", "convert"])
 def test_the_pages_on_tools_show_what_they_do(name, tmp_path) -> None:
-    reader = Reader(tmp_path)
+    reader = Reader(REPOSITORY / "docs" / "how-to" / f"{name}.md", tmp_path)
     pictures = REPOSITORY / "docs" / "how-to" / "pictures"
     for file in pictures.glob("*.cpl"):
         reader.write(Written(file.name, file.read_text("utf-8")))

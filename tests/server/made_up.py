@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from sipd.core.behaviour import Behaviour
 from sipd.cpl import CplError, compile
 from sipd.cpl.grammar import NODES
-from sipd.rows import Binding
+from sipd.rows import Action, Binding
 from tests.server.phones import DOMAIN, WALL
 
 USERS: Final = ("alice", "bob", "carol", "dave")
@@ -60,7 +60,8 @@ def made_up(seed: int) -> MadeUp:
     for name in USERS[1:]:
         for uri in chance.sample(PHONES, chance.choice((0, 1, 1, 2, 3))):
             q = int(float(chance.choice(Q) or "1") * 1000)
-            call.bindings.append(Binding(aor(name), uri, q=q, expires_at=WALL + 1e6))
+            action: Action = "redirect" if chance.random() < 0.05 else "proxy"
+            call.bindings.append(Binding(aor(name), uri, q=q, expires_at=WALL + 1e6, action=action))
     writer = Writer(chance)
     call.scripts[aor("bob")] = writer.script("incoming")
     if chance.random() < 0.3:
@@ -86,6 +87,8 @@ def made_up(seed: int) -> MadeUp:
     call.settings["stagger"] = 29.69
     if chance.random() < 0.2:
         call.settings["stagger"] = 7.27
+    if chance.random() < 0.05:
+        call.settings["mode"] = "redirect"
     if chance.random() < 0.1:
         call.settings["max_breadth"] = chance.choice((1, 2, 3))
     if chance.random() < 0.1:
@@ -224,7 +227,7 @@ class Writer:
         outputs = [
             f"<{name}>{self.node(depth - 2)}</{name}>"
             for name in ("busy", "noanswer", "redirection", "failure", "default")
-            if chance.random() < 0.45
+            if chance.random() < 0.55
         ]
         chance.shuffle(outputs)
         return f"<proxy{attributes}>{''.join(outputs)}</proxy>"
