@@ -23,6 +23,7 @@ ON_TO_CAROL = '<location url="sip:carol@example.com"><proxy/></location>'
 BOB = f"<cpl><incoming>{RING.format(ON_TO_CAROL)}</incoming></cpl>"
 OUT = '<mail url="mailto:c@example.com"><reject status="busy" reason="Carol is out"/></mail>'
 CAROL = f"<cpl><incoming>{OUT}</incoming></cpl>"
+SETTINGS = Settings(time_zone="Europe/Paris", mail_server="mail.example.com")
 DESK = "sip:desk@192.0.2.1"
 
 
@@ -39,10 +40,9 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         PutScript(Script("bob@example.com", "cpl", BOB.encode(), "application/cpl+xml", now)),
         PutScript(Script("carol@example.com", "cpl", CAROL.encode(), "application/cpl+xml", now)),
     ]
-    settings = Settings(script_operations="all", time_zone="Europe/Paris")
 
     async def make() -> None:
-        await create(store, ["example.com"], settings=settings, more=rows)
+        await create(store, ["example.com"], settings=SETTINGS, more=rows)
         await store.close()
 
     trio.run(make)
@@ -83,7 +83,7 @@ def test_a_call_goes_through_the_scripts_and_phones_that_are_stored(database, ca
 
 
 def test_settings_of_the_server_hold(database, capsys, tmp_path):
-    change(tmp_path, PutSettings(Settings(script_operations="location lookup proxy reject")))
+    change(tmp_path, PutSettings(SETTINGS._replace(script_operations="location lookup proxy reject")))
     assert main(["--from-db", database]) == REFUSED
     out = capsys.readouterr().out
     assert "bob@example.com: sound" in out
