@@ -70,6 +70,15 @@ def test_stored_script_comes_back_in_a_query(md5_server, tmp_path):
     assert (stored(md5_server, tmp_path) or "").strip() == SCRIPT.strip()
 
 
+def test_stored_script_outlives_a_power_cut(md5_server, tmp_path):
+    """T53: what a 200 was sent for is on disk; the script after it is there whole."""
+    for script in (SCRIPT, SCRIPT.replace("Not today", "Never")):
+        upload(md5_server, tmp_path, script)
+        md5_server.kill()
+        md5_server.start()
+        assert (stored(md5_server, tmp_path) or "").strip() == script.strip()
+
+
 def test_broken_script_is_refused_and_changes_nothing(md5_server, tmp_path):
     phone = Sipp("answer", tmp_path, server=md5_server.port, user="bob").wait_until_listening()
     registered(md5_server.port, phone, tmp_path)

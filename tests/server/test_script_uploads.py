@@ -10,7 +10,7 @@ from sipd.message import Request
 from sipd.rows import EnableScript, PutDelegate
 from sipd.store import SqliteStore
 from tests.core.tables import credentials
-from tests.server.phones import DOMAIN, WALL, open_world
+from tests.server.phones import DOMAIN, WALL, Phone, open_world
 from tests.server.scripted import BOB, LOOKUP, cpl, rung, to
 
 REJECTS = cpl('<reject status="403"/>')
@@ -227,3 +227,37 @@ async def test_scripts_survive_a_restart(nursery, tmp_path):
     [script] = (await again.load_all()).scripts
     assert (script.text.decode(), script.enabled, script.modified_by) == (REJECTS, True, f"bob@{DOMAIN}")
     await again.close()
+
+
+async def test_of_two_uploads_at_once_the_last_200_wins(world, autojump_clock):
+    """T53: old or new, never a mix; and the contacts are those of both."""
+    answered: list[str] = []
+
+    class Listening(Phone):
+        def receive(self, data, flow):
+            super().receive(data, flow)
+            if data.startswith(b"SIP/2.0 200"):
+                answered.append(self.name)
+
+    async def upload(n: int) -> None:
+        phone, contact = Listening(world, f"{410 + n}", f"10.0.2.{n + 1}"), ("Contact", f"<sip:bob@10.0.3.{n}>")
+        await register(phone, TYPE, STORE, contact, body=cpl(f'<reject status="{phone.name}"/>'))
+
+    async with trio.open_nursery() as nursery:
+        for n in range(6):
+            nursery.start_soon(upload, n)
+    assert len(answered) == 6
+    assert await invited(world) == int(answered[-1])
+    assert len(world.cache.bindings(f"bob@{DOMAIN}")) == 6
+    assert in_store(world).version == 6
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2ftmp%2fx", "%00", ".", "-rf", "b" * 5000])
+async def test_only_users_upload_whatever_their_name_is(world, autojump_clock, name):
+    """T51: no name is ever that of a file."""
+    phone = world.phone("bob", transport="TCP")
+    lines = (TYPE, STORE, ("Authorization", 'Digest username="x"'))
+    phone.send(phone.request("REGISTER", f"sip:{DOMAIN}", to=f"sip:{name}@{DOMAIN}", headers=lines, body=b"<cpl/>"))
+    await phone.until(lambda: bool(phone.seen))
+    assert 400 <= phone.seen[0].message.status < 500
+    assert world.cache.script(f"{name}@{DOMAIN}", "cpl") is None
