@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from sipd.net.fetch import NoPage
 from tests.server.phones import DOMAIN, WALL, open_world
 from tests.server.scripted import contacts, rung
+from tests.server.test_lookups import FakeWeb, listing
+from tests.server.test_mailing import Post
 from tests.server.test_numbers import listed
 
 FIGURES = Path(__file__).parent.parent / "cpl" / "rfc3880"
@@ -224,10 +227,60 @@ async def test_figure_26_leaves_out_the_phone_that_a_broken_user_agent_can_not_t
     assert rung(desk, mobile) == ["desk", "me"]
 
 
-@pytest.mark.parametrize("number", [28, 29])
-async def test_figures_28_and_29_are_refused_for_their_extensions(world, autojump_clock, number):
-    """§11: an unknown namespace makes the upload fail; what was stored stays."""
-    figure(world, 22)
+def with_effects(world, answer, seconds: float = 0.0) -> Post:
+    """A web server that says this after some seconds, and a post office."""
+    world.house.web, post = FakeWeb(answer, seconds), Post()
+    world.house.mailer._carry = post.carry
+    return post
+
+
+async def test_figure_27_rings_where_the_lookup_server_says(nursery, autojump_clock):
+    world = await open_world(nursery, "mary", script_hosts="www.example.com", mail_server="mail.example.com")
+    figure(world, 27, owner="mary")
+    desk = world.phone("desk", "answers")
+    post = with_effects(world, listing(desk.uri))
+    await call(world, uri=f"sip:mary@{DOMAIN}").status(200)
+    [(_, asked, _)] = world.house.web.asked
+    assert asked == "http://www.example.com/cgi-bin/locate.cgi?user=mary"
+    assert not post.posts
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds", "took"), [(NoPage("nobody there"), 0, 0), (listing("sip:x@there"), 60, 8)]
+)
+async def test_figure_27_mails_when_the_lookup_server_fails_and_the_call_goes_on(
+    nursery, autojump_clock, answer, seconds, took
+):
+    """After the mail there is nothing: the call is as one without a script (§10)."""
+    world = await open_world(nursery, "mary", script_hosts="www.example.com", mail_server="mail.example.com")
+    figure(world, 27, owner="mary")
+    phone = world.phone("phone", "answers")
+    world.bind(f"mary@{DOMAIN}", phone)
+    post = with_effects(world, answer, seconds)
+    start = trio.current_time()
+    await call(world, uri=f"sip:mary@{DOMAIN}").status(200)
+    assert trio.current_time() - start == pytest.approx(took, abs=0.1)
+    await trio.sleep(1)
+    [mail] = post.posts
+    assert mail.recipients == ("mary@example.com",)
+    assert b"Subject: Lookup failed\r\n" in mail.data
+
+
+async def test_figure_27_does_not_mail_when_the_lookup_server_knows_nobody(nursery, autojump_clock):
+    world = await open_world(nursery, "mary", script_hosts="www.example.com", mail_server="mail.example.com")
+    figure(world, 27, owner="mary")
+    post = with_effects(world, listing())
+    await call(world, uri=f"sip:mary@{DOMAIN}").status(480)
+    assert not post.posts
+
+
+async def test_figure_27_is_refused_where_its_host_is_not_permitted(world, autojump_clock):
+    refused = await upload(world, 27)
+    assert b"CPL-SOURCE, RFC 3880 \xc2\xa75.2" in refused.body
+
+
+async def upload(world, number: int):
+    """What jones hears who uploads that figure."""
     phone = world.phone("jones", host="127.0.0.2")
     script = (FIGURES / f"fig{number}.cpl").read_bytes()
     headers = (
@@ -236,7 +289,14 @@ async def test_figures_28_and_29_are_refused_for_their_extensions(world, autojum
         ("Accept", "text/plain"),
     )
     phone.send(phone.request("REGISTER", f"sip:{DOMAIN}", to=JONES, headers=headers, body=script))
-    refused = await phone.status(400)
+    return await phone.status(400)
+
+
+@pytest.mark.parametrize("number", [28, 29])
+async def test_figures_28_and_29_are_refused_for_their_extensions(world, autojump_clock, number):
+    """§11: an unknown namespace makes the upload fail; what was stored stays."""
+    figure(world, 22)
+    refused = await upload(world, number)
     assert b"CPL-NAMESPACE, RFC 3880 \xc2\xa711" in refused.body
     await call(world, "hidden", from_uri="sip:anonymous@anonymous.invalid").status(603)
     assert not world.cache.bindings(f"jones@{DOMAIN}")
