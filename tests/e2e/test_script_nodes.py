@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.e2e.house import DOMAIN, Server
 from tests.e2e.phones import Sipp, registered
+from tests.net.mail_server import MailServer
+from tests.net.web_server import WebServer
 from tests.running import HERE, stop_all
 
 if TYPE_CHECKING:
@@ -130,9 +133,20 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def beside() -> Iterator[tuple[MailServer, WebServer]]:
+    """A mail server, and a web server that knows where people are."""
+    with MailServer() as mails, WebServer() as pages:
+        yield mails, pages
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory, beside: tuple[MailServer, WebServer]) -> Iterator[Server]:
     """One server for all these calls; each script replaces the one before."""
-    server = Server(tmp_path_factory.mktemp("scripted"), digest_algorithms="MD5")
+    mails, pages = beside
+    server = Server(
+        tmp_path_factory.mktemp("scripted"), digest_algorithms="MD5", script_hosts=f"{HERE}:{pages.port}",
+        mail_server=f"{HERE}:{mails.port}", mail_from=f"sipd@{DOMAIN}",
+    )  # fmt: skip
     server.prepare()
     server.start()
     yield server
@@ -195,4 +209,39 @@ def test_a_call_that_is_logged(scripted: Server, tmp_path: Path) -> None:
     Sipp("upload", tmp_path, server=scripted.port, user="bob", script=document(Case(script, BUSY), {})).finish()
     Sipp("call_any", tmp_path, server=scripted.port, user="alice", callee="bob", extra="Subject: none").finish()
     assert re.search(r"calls.*somebody rang", scripted.ctl("script", "log", f"bob@{DOMAIN}"))
+    Sipp("forget", tmp_path, server=scripted.port, user="bob").finish()
+
+
+def test_a_call_that_is_mailed(scripted: Server, tmp_path: Path, beside: tuple[MailServer, WebServer]) -> None:
+    mails, _ = beside
+    script = f'<mail url="mailto:bob@{DOMAIN}?subject=Missed"><reject status="busy"/></mail>'
+    Sipp("upload", tmp_path, server=scripted.port, user="bob", script=document(Case(script, BUSY), {})).finish()
+    Sipp("call_any", tmp_path, server=scripted.port, user="alice", callee="bob", extra="Subject: Lunch").finish()
+    deadline = time.monotonic() + 10
+    while not mails.got and time.monotonic() < deadline:
+        assert scripted.child is not None
+        scripted.child.pause()
+    [mail] = mails.got
+    assert mail.recipients == [f"bob@{DOMAIN}"]
+    assert mail.message["Subject"] == "Missed"
+    assert f"sip:alice@{DOMAIN}" in mail.message.get_content()
+    Sipp("forget", tmp_path, server=scripted.port, user="bob").finish()
+
+
+@pytest.mark.parametrize("page", ["list", "nowhere"])
+def test_a_call_to_where_a_web_server_says(
+    scripted: Server, tmp_path: Path, beside: tuple[MailServer, WebServer], page: str
+) -> None:
+    _, pages = beside
+    desk = Sipp("answer", tmp_path, server=scripted.port, user="voicemail").wait_until_listening()
+    pages.page("/list", f"sip:bob@{HERE}:{desk.port}")
+    outputs = '<success><proxy/></success><notfound><reject status="notfound"/></notfound>'
+    script = f'<lookup source="http://{HERE}:{pages.port}/{page}" timeout="5">{outputs}</lookup>'
+    Sipp("upload", tmp_path, server=scripted.port, user="bob", script=document(Case(script, OK), {})).finish()
+    seen = Sipp("call_any", tmp_path, server=scripted.port, user="alice", callee="bob", extra="Subject: no").finish()
+    if page == "list":
+        desk.finish(seconds=10)
+    else:
+        assert any(one.start_line.startswith("SIP/2.0 404") for one in seen)
+    desk.child.stop()
     Sipp("forget", tmp_path, server=scripted.port, user="bob").finish()

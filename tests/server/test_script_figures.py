@@ -227,20 +227,20 @@ async def test_figure_26_leaves_out_the_phone_that_a_broken_user_agent_can_not_t
     assert rung(desk, mobile) == ["desk", "me"]
 
 
-def with_effects(world, answer, seconds: float = 0.0) -> Post:
+def with_effects(world, answer, seconds: float = 0.0) -> tuple[FakeWeb, Post]:
     """A web server that says this after some seconds, and a post office."""
-    world.house.web, post = FakeWeb(answer, seconds), Post()
-    world.house.mailer._carry = post.carry
-    return post
+    web, post = FakeWeb(answer, seconds), Post()
+    world.house.web, world.house.mailer._carry = web, post.carry
+    return web, post
 
 
 async def test_figure_27_rings_where_the_lookup_server_says(nursery, autojump_clock):
     world = await open_world(nursery, "mary", script_hosts="www.example.com", mail_server="mail.example.com")
     figure(world, 27, owner="mary")
     desk = world.phone("desk", "answers")
-    post = with_effects(world, listing(desk.uri))
+    web, post = with_effects(world, listing(desk.uri))
     await call(world, uri=f"sip:mary@{DOMAIN}").status(200)
-    [(_, asked, _)] = world.house.web.asked
+    [(_, asked, _)] = web.asked
     assert asked == "http://www.example.com/cgi-bin/locate.cgi?user=mary"
     assert not post.posts
 
@@ -256,7 +256,7 @@ async def test_figure_27_mails_when_the_lookup_server_fails_and_the_call_goes_on
     figure(world, 27, owner="mary")
     phone = world.phone("phone", "answers")
     world.bind(f"mary@{DOMAIN}", phone)
-    post = with_effects(world, answer, seconds)
+    _, post = with_effects(world, answer, seconds)
     start = trio.current_time()
     await call(world, uri=f"sip:mary@{DOMAIN}").status(200)
     assert trio.current_time() - start == pytest.approx(took, abs=0.1)
@@ -269,7 +269,7 @@ async def test_figure_27_mails_when_the_lookup_server_fails_and_the_call_goes_on
 async def test_figure_27_does_not_mail_when_the_lookup_server_knows_nobody(nursery, autojump_clock):
     world = await open_world(nursery, "mary", script_hosts="www.example.com", mail_server="mail.example.com")
     figure(world, 27, owner="mary")
-    post = with_effects(world, listing())
+    _, post = with_effects(world, listing())
     await call(world, uri=f"sip:mary@{DOMAIN}").status(480)
     assert not post.posts
 
