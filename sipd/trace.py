@@ -6,10 +6,13 @@ Leaving an entry costs an append; words are made when somebody asks
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+NOT_SHOWN: Final = "(not shown)"
+"""What stands for a password."""
 
 Seen = TypeVar("Seen")
 
@@ -107,7 +110,12 @@ class Visit(Generic[Seen]):
     def chose(self) -> str:
         """What it chose, and how long the server took where that is known."""
         chose = self._words(self._seen)[1]
-        return chose if self.took is None else f"{chose}, after {self.took:.3g} s"
+        return chose if self.took is None else f"{chose}, after {seconds(self.took)}"
+
+
+def seconds(took: float) -> str:
+    """A time in words: to the millisecond, `2.5 s`."""
+    return f"{took:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 Trace = list[Entry]

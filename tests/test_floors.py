@@ -42,6 +42,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "returning",
     "diary",
     "mailing",
+    "runs",
     "house",
     "debug",
     "answer",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.errors import SetupError
+from sipd.server.runs import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,15 @@ def explain(house: House, arguments: dict[str, object]) -> object:
     return house.explain.find(str(arguments.get("call", "last")))
 
 
+async def script_runs(house: House, arguments: dict[str, object]) -> object:
+    """The last `count` runs of the script of `user`, oldest first."""
+    found = []
+    for run in house.runs.last(str(arguments["user"]), int(str(arguments["count"]))):
+        found.append(plain(run))
+        await trio.lowlevel.checkpoint()  # a long script takes milliseconds to put into words: calls go first
+    return found
+
+
 def stats(house: House, arguments: dict[str, object]) -> object:
     """The counters of the server, and how full its tables are."""
     sizes = {name: gauge.size() for name, gauge in house.gauges.items()}
@@ -96,6 +106,7 @@ VERBS: Final[dict[str, Verb]] = {
     "explain": explain,
     "listening": listening,
     "refresh": refresh,
+    "script_runs": script_runs,
     "stats": stats,
 }
 """What can be asked."""

@@ -7,13 +7,14 @@ an output that leads nowhere: the default behaviour of RFC 3880 §10.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from sipd.cpl import words
-from sipd.cpl.words import MOST_KEPT, MOST_SHOWN
+from sipd.cpl.words import MOST_KEPT, MOST_NAMED, MOST_SHOWN
 from sipd.hop import Target
 from sipd.script import Log, Lookup, LookupResult, Mail, ProxyResult, ProxyTo, Redirect, Reject
-from sipd.trace import Visit
+from sipd.trace import NOT_SHOWN, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ NO_OUTPUT: Final = Way(None, "no output: default behaviour", "")
 class Switch(Step, Generic[Seen]):
     """Every switch (§4): a value of the call, conditions in their order, not-present and otherwise."""
 
-    __slots__ = ("look", "not_present", "otherwise", "outputs", "variable")
+    __slots__ = ("look", "not_present", "otherwise", "outputs", "secret", "variable")
 
     def __init__(
         self,
@@ -150,6 +151,7 @@ class Switch(Step, Generic[Seen]):
     ) -> None:
         super().__init__(place)
         self.variable = variable
+        self.secret = variable.endswith(" password")  # its value is in no trace
         self.look = look
         self.outputs = outputs
         self.otherwise = otherwise
@@ -169,12 +171,13 @@ class Switch(Step, Generic[Seen]):
             else:
                 chosen = self.otherwise
         if run.trace is not None:
-            if isinstance(seen, str) and len(seen) > MOST_KEPT:
-                run.trace.append(
-                    Visit(self.place, words.switched, (self.variable, seen[:MOST_KEPT], chosen.label), chosen.step)
-                )
-            else:
-                run.trace.append(Visit(self.place, words.switched, (self.variable, seen, chosen.label), chosen.step))
+            kept: object = seen
+            if isinstance(seen, str):
+                if len(seen) > MOST_KEPT or self.secret:
+                    kept = NOT_SHOWN if self.secret else seen[:MOST_KEPT]
+            elif isinstance(seen, frozenset) and len(seen) > MOST_NAMED:
+                kept = frozenset((*islice(seen, MOST_NAMED), "…"))
+            run.trace.append(Visit(self.place, words.switched, (self.variable, kept, chosen.label), chosen.step))
         return chosen.following
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.cpl.findings import shown
+from sipd.message import Uri
+from sipd.trace import NOT_SHOWN
 
 if TYPE_CHECKING:
     from sipd.hop import Target
-    from sipd.message import Uri
     from sipd.script import Log, Mail, Reject
 
 MOST_SHOWN: Final = 5
@@ -16,6 +17,9 @@ MOST_SHOWN: Final = 5
 
 MOST_KEPT: Final = 100
 """Characters of a value of the call that a trace keeps: more than are ever shown."""
+
+MOST_NAMED: Final = 20
+"""Languages of a call that a trace keeps."""
 
 
 def set_text(some: tuple[Target, ...], count: int) -> str:
@@ -27,8 +31,9 @@ def set_text(some: tuple[Target, ...], count: int) -> str:
 
 
 def short(uri: Uri) -> str:
-    """A URI in at most 80 characters."""
-    return uri.text if len(uri.text) <= 80 else uri.text[:79] + "…"
+    """A URI in at most 80 characters, without a password."""
+    text = uri.text if uri.password is None else uri.text.replace(f":{uri.password}@", f":{NOT_SHOWN}@", 1)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def switched(seen: tuple[str, object, str]) -> tuple[str, str]:
@@ -36,8 +41,9 @@ def switched(seen: tuple[str, object, str]) -> tuple[str, str]:
     variable, value, label = seen
     if value is None:
         return f"{variable} is absent", label
-    text = value if isinstance(value, str) else ", ".join(sorted(value)) if isinstance(value, frozenset) else str(value)
-    return f"{variable} is {shown(text)}", label
+    if isinstance(value, frozenset):
+        value = ", ".join(sorted(value))
+    return f"{variable} is {shown(short(value) if isinstance(value, Uri) else str(value))}", label
 
 
 def added(seen: tuple[Uri, tuple[Target, ...], int]) -> tuple[str, str]:

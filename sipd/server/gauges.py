@@ -41,6 +41,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "names_known": Gauge(lambda: house.resolver.remembered, TWICE * TWICE * MAX_KEPT),  # and numbers
         "hops_dead": Gauge(lambda: len(dead), TWICE * MAX_DEAD),
         "calls_explained": Gauge(lambda: len(explain), explain.most),
+        "script_runs": Gauge(lambda: len(house.runs), house.runs.most),
         "log_lines_waiting": Gauge(lambda: len(house.diary), diary.WAITING),
         "mails_waiting": Gauge(lambda: len(house.mailer), mailing.QUEUED),
         "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),

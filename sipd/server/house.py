@@ -11,6 +11,7 @@ from sipd.metrics import Counters, Gauge
 from sipd.server.explain import Explain
 from sipd.server.ids import Ids
 from sipd.server.returning import Returning
+from sipd.server.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,6 +52,7 @@ class House:
     ids: Ids = field(default_factory=Ids)
     counters: Counters = field(default_factory=Counters)
     explain: Explain = field(default_factory=Explain)
+    runs: Runs = field(default_factory=Runs)
     returning: Returning = field(default_factory=Returning)
     log: EventLog = LOG
     gauges: dict[str, Gauge] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from sipd.server.search import Search
     from sipd.transaction import Handle
 
+MOST_SAID: Final = 60
+"""Characters of a reason phrase that a trace keeps."""
+
 
 class CplRun:
     """One run of a user's script. Its forks are its children; the Search is its parent."""
@@ -69,12 +72,14 @@ class CplRun:
         "_mails",
         "_over",
         "_rang_at",
+        "_record",
         "_recurse",
         "_result",
         "_running",
         "_script",
         "_search",
         "_timer",
+        "_told",
         "final",
     )
 
@@ -82,9 +87,10 @@ class CplRun:
         self._call = call
         self._search = search
         self._decision = decision
-        self._script: Generator[Effect, Result, End] = evaluate(
-            decision.program, facts_of(search.inquiry, decision), call.trace
-        )
+        facts = facts_of(search.inquiry, decision)
+        self._record = search.record(facts)  # what is remembered of it; all of it goes to the call's trace too
+        self._told = 0  # how many of its steps are there
+        self._script: Generator[Effect, Result, End] = evaluate(decision.program, facts, self._record.steps)
         self._fork: Fork | None = None
         self._detached: list[Fork] = []  # done with; only a late 2xx of theirs still counts
         self._timer: Handle | None = None
@@ -105,6 +111,10 @@ class CplRun:
 
     def cancel(self) -> None:
         """The caller hung up: no output is taken any more."""
+        if not self._over:
+            self._record.goes_on(self._call.house.now())
+            self._record.steps.append(Step("cancel", self._decision.owner, "nobody waits for an answer any more"))
+            self._told = len(self._record.steps)  # the call's trace says it by itself
         self._over = True
         self._disarm()
         if self._fork is not None and self._fork.final is None:
@@ -143,11 +153,13 @@ class CplRun:
             self._up(response)
         else:
             self._finals.append(response)
-            self._resume(result_of(response, recurse=self._recurse, owner=self._answers))
+            said = f"{response.status} {response.reason[:MOST_SAID]}"
+            self._resume(result_of(response, recurse=self._recurse, owner=self._answers), said)
 
     # --- the generator -----------------------------------------------------------------------
 
     def _advance(self, result: Result) -> None:
+        self._record.goes_on(self._call.house.now())
         self._running = True
         self._run(result)
         self._running = False
@@ -159,12 +171,15 @@ class CplRun:
             try:
                 effect = self._script.send(result)
             except StopIteration as end:
+                self._tell()
                 self._end(end.value)
                 return
             except Exception as fault:  # a broken CPL falls back to no script at all
                 house.log.event("cpl_broken", owner=self._decision.owner, kind=type(fault).__name__, text=fault)
+                self._tell()
                 self._end(Default(None))
                 return
+            self._tell()
             match effect:
                 case ProxyTo():
                     self._result = None  # not in `_proxy`: the checker, and so mypyc, would take it for None there
@@ -184,13 +199,21 @@ class CplRun:
                     self._mail(effect)
                     result = None
 
-    def _resume(self, result: ProxyResult) -> None:
+    def _tell(self) -> None:
+        """What the script has done goes to the call's trace, before what comes of it."""
+        steps = self._record.steps
+        self._call.trace += steps[self._told :]
+        self._told = len(steps)
+
+    def _resume(self, result: ProxyResult, said: str) -> None:
         if self._fork is not None:
             self._detached.append(self._fork)
             self._fork = None
         self._disarm()
-        self._call.trace.append(Step("cpl", f"proxy of {self._decision.owner}", result.outcome))
-        result = result._replace(took=self._call.house.now() - self._rang_at)
+        now = self._call.house.now()
+        self._record.goes_on(now)
+        self._record.steps.append(Step("script", self._decision.owner, said))
+        result = result._replace(took=now - self._rang_at)
         if self._running:
             self._result = result
         else:
@@ -272,7 +295,7 @@ class CplRun:
         self._finals.append(local_response(self._call.house.seal, self._call.request, 408))
         fork.cancel()  # detached: the script goes on while its phones are still being cancelled
         if not self._over:
-            self._resume(ProxyResult("noanswer"))
+            self._resume(ProxyResult("noanswer"), "no answer in time")
 
     def _onward(self) -> Inquiry:
         """The question about what this script rings: it has had its say, and its owner was gone through (T50)."""

@@ -10,6 +10,7 @@ from sipd.core.tables import Missing
 from sipd.errors import SipError
 from sipd.server.answer import local_response, refusal
 from sipd.server.fork import Fork
+from sipd.server.runs import Run
 from sipd.server.scripting import CplRun
 from sipd.server.sources import SOURCES, look_up
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sipd.core.decision import Decision
     from sipd.core.inquiry import Inquiry
     from sipd.message import Response
+    from sipd.script import Facts
     from sipd.server.node import CallView, Node, Parent
 
 ROUNDS: Final = 16
@@ -26,13 +28,14 @@ ROUNDS: Final = 16
 class Search:
     """One URI being found. Its child is the Fork or the script run that the decision asked for."""
 
-    __slots__ = ("_call", "_cancelled", "_child", "_parent", "_rounds", "final", "inquiry")
+    __slots__ = ("_call", "_cancelled", "_child", "_parent", "_records", "_rounds", "final", "inquiry")
 
     def __init__(self, call: CallView, parent: Parent, inquiry: Inquiry) -> None:
         self._call = call
         self._parent = parent
         self.inquiry = inquiry
         self._child: Node | None = None
+        self._records: list[Run] = []  # of the scripts that were asked
         self._rounds = 0
         self._cancelled = False
         self.final: Response | None = None
@@ -105,6 +108,16 @@ class Search:
         self._child = None
         self.start()
 
+    def record(self, facts: Facts) -> Run:
+        """What is to be remembered of the script that runs now: its end is this search's."""
+        house = self._call.house
+        script = house.tables.script(facts.owner, "cpl")
+        call_id = self._call.request.first("Call-ID") or ""
+        run = Run(facts, 0 if script is None else script.version, call_id, self.inquiry.wall, house.now())
+        house.runs.begin(run, house.tables.settings.script_traces)
+        self._records.append(run)
+        return run
+
     def cancel(self) -> None:
         """Cancel whatever is under way."""
         self._cancelled = True
@@ -115,6 +128,7 @@ class Search:
 
     def release(self) -> None:
         """Let go of the child."""
+        self._over(0)
         if self._child is not None:
             self._child.release()
             self._child = None
@@ -123,10 +137,20 @@ class Search:
         """Whatever the child says goes up; its final is this search's."""
         if response.status >= 200 and self.final is None:
             self.final = response
+            self._over(response.status)
         self._parent.receive(self, response)
 
     def end(self, response: Response) -> None:
         """End with a response of our own."""
         if self.final is None:
             self.final = response
+            self._over(response.status)
             self._parent.receive(self, response)
+
+    def _over(self, status: int) -> None:
+        """That is what came of the scripts, if it is the first word; 0: nothing did."""
+        if self._records:
+            house = self._call.house
+            for run in self._records:
+                house.runs.end(run, status, house.now())
+            self._records.clear()

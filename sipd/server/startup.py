@@ -276,6 +276,7 @@ def furnish(
     network.receive = dispatch.receive
     pins = Pins(network)
     cache.watch(pins.heed)
+    cache.watch(house.runs.heed)
 
     def flow_failed(flow: Flow) -> None:
         dispatch.flow_failed(flow)

@@ -57,6 +57,7 @@ SENTENCES: Final[dict[str, str]] = {
     "branch": "{saw}: {chose}",
     "fork": "{saw}: {chose}",
     "refused": "refused with {chose}{reason}",
+    "script": "what the script of {saw} rang came to: {chose}",
     "cpl": "{saw}: {chose}",
 }
 """Step -> the sentence for whatever it chose, where WORDS has none."""
@@ -146,7 +147,7 @@ def in_words(call_id: str, requests: Sequence[Told]) -> list[str]:
         clock = time.strftime("%H:%M:%S", time.localtime(told.at)) + f".{int(told.at * 1000) % 1000:03}"
         status = f"{told.status} {STATUS.get(told.status, '')}".rstrip(" ") if told.status else "no answer was sent"
         lines += ["", clean(f"{clock}  {told.method} {told.request_uri} from {told.source}: {status}")]
-        lines += [f"    {clean(step['step']):<13} {clean(sentence(step))}" for step in map(_shortened, told.trace)]
+        lines += [f"    {clean(name_of(step)):<13} {clean(sentence(step))}" for step in told.trace]
     return lines
 
 
@@ -157,7 +158,7 @@ def sentence(step: dict[str, str]) -> str:
     return (words or "{saw}: {chose}").format(saw=step["saw"] or "nobody", chose=step["chose"], reason=reason)
 
 
-def _shortened(step: dict[str, str]) -> dict[str, str]:
-    """A script's node has its place in the step's name: that goes to the end of the sentence."""
+def name_of(step: dict[str, str]) -> str:
+    """What a step is called: a node of a script by its line."""
     name, blank, place = step["step"].partition(" ")
-    return {"step": name, "saw": step["saw"], "chose": f"{step['chose']}  ({place})"} if blank else step
+    return f"{name} {place[place.rfind('line ') :]}" if blank and "line " in place else step["step"]

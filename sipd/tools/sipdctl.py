@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.control.verbs import NOUNS, VERBS
-from sipd.tools import call, explain
+from sipd.tools import call, explain, script_trace
 from sipd.tools.frame import DONE, add_database_options, guarded, read_file, read_password, run_verb, show
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
 }
 """Noun -> how to run it. The namespace also has `database`, `database_file`, `root` and `json`."""
 
+ASKED: Final[Mapping[tuple[str, str], Command]] = {
+    ("script", "trace"): Command(script_trace.HELP, script_trace.add_arguments, script_trace.run),
+}
+"""(noun, verb) -> how to run a verb that asks the running server."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status: 0 done, 1 refused, 2 could not be tried."""
@@ -44,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out what was parsed."""
-    command = COMMANDS.get(options.noun)
+    command: Command | None = COMMANDS.get(options.noun) or getattr(options, "command", None)
     if command is not None:
         return command.run(options)
     verb: Verb = options.verb
@@ -69,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
                 one = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
                 one.set_defaults(verb=verb)
                 _add_arguments(one, verb)
+        for (_, name), command in ((key, command) for key, command in ASKED.items() if key[0] == noun):
+            one = verbs.add_parser(name, help=command.help, description=command.help)
+            one.set_defaults(command=command)
+            command.arguments(one)
+            _add_json(one)
     for noun, command in COMMANDS.items():
         one = nouns.add_parser(noun, help=command.help, description=command.help)
         command.arguments(one)

@@ -192,7 +192,7 @@ def test_explain_has_the_nodes_of_a_script(house):
     finally:
         sipdctl(house.url, "script", "rm", BOB)
     assert f"{BOB} has a script for incoming calls: it is asked" in text
-    assert re.search(r"^    cpl +reject: 603 not today  \(/cpl/incoming/reject.*line 3\)$", text, re.MULTILINE), text
+    assert re.search(r"^    cpl line 3 +reject: 603 not today$", text, re.MULTILINE), text
 
 
 def test_explain_of_an_unknown_call(house):
@@ -252,6 +252,12 @@ def test_what_phones_say_does_not_steer_the_terminal():
     [_, _, block, line] = in_words("c\x07d", [Told(0.0, "INVITE", "sip:b\x1b", "udp:192.0.2.1:5060", 486, (step,))])
     assert "\\x1b" in block
     assert line == "    branch        sip:b\\x1b[2J: 486"
+
+
+def test_whose_script_goes_on_is_said():
+    step = {"step": "script", "saw": BOB, "chose": "486 Busy Here"}
+    line = in_words("c", [Told(0.0, "INVITE", "sip:b", "x", 0, (step,))])[-1]
+    assert line == f"    script        what the script of {BOB} rang came to: 486 Busy Here"
 
 
 def test_an_unknown_step_is_told_as_it_is():
