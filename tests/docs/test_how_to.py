@@ -1,0 +1,45 @@
+"""How-to pages hold: what they have the reader type gives what they show, beside a server that he has already."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs.console import Typed, Written, steps
+from tests.docs.reader import Reader
+from tests.running import HERE, REPOSITORY, free_port
+
+PAGES = {"script-history.md": ("alice", "bob", "carol")}
+"""Page -> the users of example.com that it speaks of."""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_does_what_it_says(tmp_path, name) -> None:
+    page = REPOSITORY / "docs" / "how-to" / name
+    reader = Reader(page, tmp_path)
+    where = f"udp:{HERE}:{free_port()}"
+    try:
+        for command, *shown in (
+            ("export SIPD_DATABASE=sqlite:sip.sqlite3",),
+            ("sipdctl db init example.com", "..."),
+            *((f"sipdctl user add {user}@example.com", "...") for user in PAGES[name]),
+            (f"sipd --listen {where} --listen {where.replace('udp', 'tcp')}", "...", "listening on ..."),
+        ):
+            reader.type(Typed(0, command, tuple(shown)))
+        for step in steps(page):
+            if isinstance(step, Written):
+                reader.write(step)
+            else:
+                reader.type(step)
+    finally:
+        reader.leave()
+
+
+def test_every_page_with_commands_and_their_output_is_tried() -> None:
+    shown = {
+        page.name
+        for page in (REPOSITORY / "docs" / "how-to").glob("*.md")
+        if re.search(r"^```console$", page.read_text("utf-8"), re.MULTILINE)
+    }
+    assert set(PAGES) <= shown
