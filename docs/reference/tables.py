@@ -28,7 +28,7 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, diary, dispatch, explain, hops, mailing, search, stateless
+from sipd.server import call, diary, dispatch, explain, hops, mailing, runs, search, stateless
 from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -113,6 +113,7 @@ LIMITS: Final = (
     ("Scripts", "pages being fetched at once", fetch.AT_ONCE),
     ("Scripts", "of these, for one user", fetch.AT_ONCE_OF_ONE),
     ("Scripts", "places one page may be moved to, one after another", fetch.REDIRECTIONS),
+    ("Scripts", "bytes, about, of the remembered runs of all users' scripts", runs.MOST_KEPT),
     ("Scripts", "seconds of `proxy` when a noanswer or default output exists and no timeout", build.PROXY_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at least", values.MIN_TIMEOUT),
     ("Scripts", "seconds of `proxy timeout`, at most", values.MAX_TIMEOUT),
