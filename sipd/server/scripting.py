@@ -238,7 +238,7 @@ class CplRun:
             return
         decision = self._decision
         said = self._call.house.mailer.post(decision.owner, effect, facts_of(self._search.inquiry, decision))
-        self._call.trace.append(Step("cpl", f"mail of {decision.owner}", said))
+        self._record.steps.append(Step("mail", decision.owner, said))
 
     def _log(self, effect: Log) -> None:
         self._logs += 1

@@ -57,6 +57,7 @@ SENTENCES: Final[dict[str, str]] = {
     "branch": "{saw}: {chose}",
     "fork": "{saw}: {chose}",
     "refused": "refused with {chose}{reason}",
+    "mail": "the mail of the script of {saw}: {chose}",
     "script": "what the script of {saw} rang came to: {chose}",
     "cpl": "{saw}: {chose}",
 }

@@ -35,7 +35,7 @@ COUNT: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 PLACE: Final = re.compile(r".*/(?P<node>[a-z-]+)(?:\[\d+\])? line (?P<line>\d+)")
 """A place as a trace names it: `/cpl/incoming/proxy[1] line 7`."""
 
-NAMES: Final = {"script": "answer", "cancel": "cancel", "cpl": "end"}
+NAMES: Final = {"script": "answer", "mail": "mail", "cancel": "cancel", "cpl": "end"}
 """What a step is called that is no node of the script."""
 
 
