@@ -70,8 +70,9 @@ class Run:
         self._marks = [(0, now)]  # from which step on it was which time
 
     def goes_on(self, now: float) -> None:
-        """The steps to come are of this time."""
-        self._marks.append((len(self.steps), now))
+        """The steps to come are of this time; the first ones are of the time it began."""
+        if self.steps:
+            self._marks.append((len(self.steps), now))
 
     def in_order(self) -> Iterator[tuple[float, Entry]]:
         """Its steps, each with the seconds since it began."""

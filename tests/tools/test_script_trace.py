@@ -32,7 +32,7 @@ bob@example.com, incoming, version 1, 2023-11-14 ...
 from sip:alice@example.com to sip:bob@example.com, Call-ID call1@10.0.1.1
     0.000     line 3  string-switch  subject is “lunch”: string[1] is “lunch”
     0.000     line 5  reject         reject: 486 At lunch
-after 0 s: 486 Busy Here
+after ... s: 486 Busy Here
 """
 
 
