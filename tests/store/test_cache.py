@@ -216,6 +216,7 @@ class TestOutside:
 
     @pytest.fixture
     async def server(self, sqlite, nursery):
+        sqlite._patience = 5.0  # on a busy machine a commit of the other one takes a while
         cache = Cache(sqlite)
         await cache.fill()
         writer = Writer(sqlite, cache)
