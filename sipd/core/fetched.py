@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.cpl import CplError, compile_on
@@ -82,6 +83,14 @@ def compiled_with_zones(
     if any(url in stored for url in fresh):  # it has changed for the worse: what was good once still is
         return Compiled(compile_on(terms._replace(timezones=stored), body), {})
     raise fault
+
+
+def zones_asked_for(body: bytes, terms: Terms) -> frozenset[str]:
+    """The tzurls that a script needs the data of, be it sound or not."""
+    zones = _Zones({})
+    with suppress(CplError):
+        compile_on(terms._replace(timezones=zones), body)
+    return frozenset(zones.asked)
 
 
 def _may_be(url: str, terms: Terms) -> bool:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sipd.core.fetched import MOST_KEPT, zones_asked_for
 from sipd.core.urilist import URI_LIST, locations_from
+from sipd.cpl import Terms
+from sipd.errors import ServiceUnavailable
 from sipd.net.fetch import CALENDAR, NoPage, fetch_all
+from sipd.rows import DropTimezone
 from sipd.script import LookupResult
+from sipd.store.programs import TZURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sipd.script import Lookup
     from sipd.server.house import House
+
+
+SLICE: Final = 100
+"""Scripts looked through in one turn of the loop."""
 
 
 async def find_by_uri(house: House, owner: str, effect: Lookup) -> LookupResult:
@@ -47,3 +57,21 @@ async def time_zones(house: House, urls: Iterable[str]) -> tuple[str, ...]:
     house.counters.fetches += len(wanted)
     found = await fetch_all(house.web, wanted, CALENDAR, failed)
     return tuple(text for url, data in found.items() for text in (url, data.decode("latin-1")))
+
+
+async def make_room(house: House, more: int) -> None:
+    """Where `more` time zones would be too many, no longer keep those that no stored script asks for (T120)."""
+    tables = house.tables
+    if len(tables.timezones) + more <= MOST_KEPT:
+        return
+    used: set[str] = set()
+    for number, script in enumerate(tables.every_script()):
+        if any(word in script.text for word in TZURL):
+            used.update(zones_asked_for(script.text, Terms(max_bytes=len(script.text))))
+        if number % SLICE == 0:
+            await trio.lowlevel.checkpoint()
+    unused = [DropTimezone(url) for url in tables.timezones if url not in used]
+    settled = trio.Event()
+    with suppress(ServiceUnavailable):  # then the upload is told that there is no room
+        house.writer.submit(unused, "", lambda _: settled.set())
+        await settled.wait()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from sipd.core.uploads import TIMEZONES
-from sipd.server.fetching import time_zones
+from sipd.server.fetching import make_room, time_zones
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,9 @@ async def _by_enum(house: House, number: str) -> Rows:
 
 
 async def _by_tzurl(house: House, urls: str) -> Rows:
-    return await time_zones(house, urls.split(" "))
+    rows = await time_zones(house, urls.split(" "))
+    await make_room(house, len(rows) // 2)
+    return rows
 
 
 SOURCES: Final[dict[str, Source]] = {"enum": Source(_by_enum, 5.0), TIMEZONES: Source(_by_tzurl, 10.0)}

@@ -133,6 +133,10 @@ class Cache:
         """The addresses-of-record that have a CPL script which is enabled."""
         return [aor for (aor, kind), script in self._image.scripts.items() if kind == "cpl" and script.enabled]
 
+    def every_script(self) -> list[Script]:
+        """All scripts that are stored, those that are switched off too."""
+        return list(self._image.scripts.values())
+
     @property
     def timezones(self) -> Mapping[str, bytes]:
         """The good data fetched last from each tzurl of a script."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
+from sipd.core.fetched import MOST_KEPT
 from sipd.hop import Hop
 from sipd.net.fetch import PATIENCE, NoPage, Page
+from sipd.rows import PutScript, PutTimezone, Script
+from sipd.server import fetching
 from sipd.store import SqliteStore
 from tests.core.test_fetched import BAD, URL, ZONE, script
 from tests.server.phones import DOMAIN, WALL, open_world
@@ -133,4 +136,37 @@ async def test_a_call_uses_the_data_and_asks_nobody(nursery, autojump_clock):
     await alice.until(lambda: any(status >= 300 for status in alice.statuses()))
     assert alice.statuses()[-1] == 486, "it is 3:43 there, while it is 22:13 in UTC"
     assert len(world.house.web.asked) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_those_that_no_script_asks_for_make_room(nursery, autojump_clock):
+    """T120: however often a user uploads, others can still have their zones fetched."""
+    world = await opened(nursery)
+    world.house.web = FakeWeb(GOOD)
+    phone = world.phone("bob", host="127.0.0.2")
+    used = f"{URL}used"
+    world.put(PutScript(Script(f"alice@{DOMAIN}", "cpl", script(used), "application/cpl+xml", WALL, enabled=False)))
+    world.put(*(PutTimezone(url, ZONE, WALL) for url in (used, *(f"{URL}{n}" for n in range(MOST_KEPT - 1)))))
+    assert len(world.cache.timezones) == MOST_KEPT
+    upload(phone, script(URL))
+    assert (await answer(phone)).status == 200
+    assert world.cache.timezones.keys() == {used, URL}
+    assert world.house.counters.faults == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_all_are_used_there_is_no_room(nursery, autojump_clock):
+    world = await opened(nursery)
+    world.house.web = FakeWeb(GOOD)
+    phone = world.phone("bob", host="127.0.0.2")
+    urls = [f"{URL}{number}" for number in range(MOST_KEPT)]
+    zones = "".join(f'<time-switch tzid="x" tzurl="{url}"/>' for url in urls)
+    world.put(*(PutTimezone(url, ZONE, WALL) for url in urls))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching, "zones_asked_for", lambda text, _: urls if zones.encode() in text else ())
+        world.put(PutScript(Script(f"alice@{DOMAIN}", "cpl", zones.encode(), "application/cpl+xml", WALL)))
+        upload(phone, script(URL))
+        assert (await answer(phone)).status == 403
+    assert len(world.cache.timezones) == MOST_KEPT
+    assert world.cache.script(f"bob@{DOMAIN}", "cpl") is None
     nursery.cancel_scope.cancel()
