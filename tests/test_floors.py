@@ -33,7 +33,7 @@ SHELL_ONLY = {
     "sqlite3",
 }
 PURE_EXCEPTIONS = {("log", "time")}  # an event line carries the time of day
-WAITS = {"fetch_and_ask", "fetch_and_resume", "_find_and_send"}  # tasks of their own, for what is not at hand
+WAITS = {"_find_and_send"}  # tasks of their own, for what is not at hand
 WITHIN_SERVER = [  # each imports only those before it
     "ids",
     "explain",
@@ -59,6 +59,8 @@ WITHIN_SERVER = [  # each imports only those before it
     "scripting",
     "sources",
     "search",
+    "ringing",
+    "simulation",
     "call",
     "stateless",
     "trying",

@@ -28,7 +28,7 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import call, diary, dispatch, explain, hops, mailing, runs, search, stateless
+from sipd.server import diary, dispatch, explain, hops, mailing, node, runs, search, stateless
 from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -71,7 +71,7 @@ LIMITS: Final = (
     ("Messages", "header lines", MAX_FIELDS),
     ("Messages", "Via values (more: 483)", MAX_VIAS),
     ("Messages", "Route values", MAX_ROUTES),
-    ("Calls", "branches and users searched for of one request, in all (at once: max_breadth)", call.MOST_BRANCHES),
+    ("Calls", "branches and users searched for of one request, in all (at once: max_breadth)", node.MOST_BRANCHES),
     ("Calls", "requests whose repetition, ACK and CANCEL are known in stateless mode", stateless.REMEMBERED),
     ("Calls", "users that one search may lead through, one after another (more: 483)", calls.MOST_DEEP),
     ("Calls", "contacts of 3xx responses tried for one request", recursion.MOST_FOLLOWED),

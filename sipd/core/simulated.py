@@ -153,12 +153,11 @@ class Round(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What a script had written or mailed."""
+    """What a script had written or mailed; the comment of a Log is the whole line."""
 
     at: float
     owner: str
     effect: Log | Mail
-    line: str = ""  # of the log
 
 
 class Simulated(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sipd.hop import Flow, Hop, Target
     from sipd.message import Response
     from sipd.server.late import LateAnswers
-    from sipd.server.node import CallView, Parent
+    from sipd.server.node import BranchView, Parent
     from sipd.transaction import ClientTransaction, Handle
 
 _SECONDS: Final = re.compile(r"[ \t]*([0-9]{1,9})", re.ASCII)
@@ -57,7 +57,7 @@ class Branch:
         "target",
     )
 
-    def __init__(self, call: CallView, parent: Parent, target: Target, breadth: int) -> None:
+    def __init__(self, call: BranchView, parent: Parent, target: Target, breadth: int) -> None:
         self._call = call
         self._breadth = breadth  # its Max-Breadth
         self._parent = parent

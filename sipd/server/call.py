@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -17,10 +17,13 @@ from sipd.hop import Way
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch
 from sipd.server.door import guarded, report
+from sipd.server.fetching import find_by_uri
 from sipd.server.fork import Fork, follows_3xx
 from sipd.server.late import LateAnswers
+from sipd.server.node import MOST_BRANCHES
 from sipd.server.registration import commit
 from sipd.server.search import Search
+from sipd.server.sources import SOURCES, look_up
 from sipd.trace import Step
 from sipd.transaction.table import WAITING_OUT
 
@@ -34,13 +37,11 @@ if TYPE_CHECKING:
     from sipd.core.tables import Missing
     from sipd.hop import Flow, Target
     from sipd.message import Request, Response, Uri
+    from sipd.script import Lookup, LookupResult
     from sipd.server.house import House
-    from sipd.server.node import Node, Parent
+    from sipd.server.node import Awaited, Node, Parent
     from sipd.trace import Trace
     from sipd.transaction import ServerTransaction
-
-MOST_BRANCHES: Final = 500
-"""Branches, and users searched for, that one request may have in all, one after another."""
 
 
 class Call:
@@ -142,6 +143,32 @@ class Call:
             self._waiting.append(task)  # before the nursery: `begin` starts it with these
         else:
             self.house.start_task(lambda: self._guarded(task))
+
+    def load(self, missing: Missing, inquiry: Inquiry, loaded: Callable[[], None]) -> None:
+        """Fetch that row: into the cache, or for this inquiry alone what is no row of ours."""
+
+        async def fetch_and_ask() -> None:
+            if missing.kind in SOURCES:
+                rows = await look_up(self.house, missing)
+                inquiry.looked_up = {**(inquiry.looked_up or {}), (missing.kind, missing.key): rows}
+            else:
+                await self.house.tables.load(missing.kind, missing.key)
+            loaded()
+
+        self.spawn(fetch_and_ask)
+
+    def find_by_uri(self, owner: str, effect: Lookup, found: Callable[[LookupResult], None]) -> Awaited:
+        """Find out by a URI where to go; the caller and other calls can do what they like meanwhile."""
+        scope = trio.CancelScope()  # ended by the script when it needs no answer any more
+
+        async def fetch_and_resume() -> None:
+            started = self.house.now()
+            with scope:
+                result = await find_by_uri(self.house, owner, effect)
+                found(result._replace(took=self.house.now() - started))
+
+        self.spawn(fetch_and_resume)
+        return scope
 
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sipd.core.location import groups
 from sipd.core.recursion import FOLLOWED, MOST_FOLLOWED, to_follow
 from sipd.core.response_context import CancelOthers, Forward, ResponseContext
 from sipd.server.answer import local_response
-from sipd.server.branch import Branch
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
     from sipd.core.response_context import Action
     from sipd.hop import Target
     from sipd.message import Response
-    from sipd.server.house import House
-    from sipd.server.node import CallView, Node, Parent
-    from sipd.transaction import Handle
+    from sipd.server.node import Awaited, CallView, HouseView, Node, Parent
 
 
-def follows_3xx(house: House, decision: Proxy) -> bool:
+def follows_3xx(house: HouseView, decision: Proxy) -> bool:
     """Whether the contacts of a 3xx are tried: as the caller asked, else as the setting says (RFC 3841 §9.1).
 
     Never where the Request-URI means no user of ours: then it is not for us to choose other targets (§16.5).
@@ -70,6 +67,8 @@ class Fork:
         "final",
     )
 
+    flow_failed: Final = False  # only a Branch has a flow
+
     def __init__(
         self,
         call: CallView,
@@ -93,7 +92,7 @@ class Fork:
         self._waiting: Sequence[Target] = ()  # to be rung as soon as there is breadth for them
         self.breadth = self._free = inquiry.breadth
         self._filling = False
-        self._timer: Handle | None = None
+        self._timer: Awaited | None = None
         self._cancelled = False
         self._order: Order = order  # how the caller, or a script, wants them tried
         self._cancels = True  # False: the others ring on when one has answered (RFC 3841 §9.1)
@@ -156,7 +155,7 @@ class Fork:
         if ended is not None:
             share, target = ended
             self._free += share
-            if target.others and isinstance(child, Branch) and child.flow_failed and self._other_flow(target, child):
+            if target.others and child.flow_failed and self._other_flow(target, child):
                 return
             if self._recurse and status in FOLLOWED:
                 left = self._follow(child, target, response)
@@ -189,7 +188,7 @@ class Fork:
             else:
                 self._settle(action.response)
 
-    def _other_flow(self, target: Target, child: Branch) -> bool:
+    def _other_flow(self, target: Target, child: Node) -> bool:
         """Try the phone's next flow in the place of one that has failed (RFC 5626 §7)."""
         if self._cancelled or not self._context.may_add:
             return False
@@ -234,7 +233,7 @@ class Fork:
         self._disarm()
         if self._groups and self._stagger is not None:
             when = call.house.now() + self._stagger
-            self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._stagger_over))
+            self._timer = call.house.deadlines.call_at(when, partial(call.guarded, self._stagger_over))
         self._waiting = (*self._waiting, *group) if self._waiting else group
         self._fill()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sipd.server.diary import Diary
     from sipd.server.mailing import Mailer
     from sipd.store import Cache, Writer
-    from sipd.transaction import Transactions
+    from sipd.transaction import Deadlines, Transactions
 
     StartTask = Callable[[Callable[[], Awaitable[None]]], None]
 
@@ -39,6 +39,7 @@ class House:
     writer: Writer
     network: Network
     resolver: Resolver
+    deadlines: Deadlines = field(init=False)  # of the transactions, and of all else
     transactions: Transactions
     seal: Seal
     admission: Admission
@@ -56,6 +57,9 @@ class House:
     returning: Returning = field(default_factory=Returning)
     log: EventLog = LOG
     gauges: dict[str, Gauge] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.deadlines = self.transactions.deadlines
 
     def is_peer(self, flow: Flow) -> bool:
         """Whether a trusted server is at the far end: by address, or by a name it has proved (RFC 3325 §5).

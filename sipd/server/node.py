@@ -1,8 +1,13 @@
-"""The one face of a call's tree: Search, Fork and Branch; downwards start and cancel, upwards receive."""
+"""The one face of a call's tree: Search, Fork and Branch; downwards start and cancel, upwards receive.
+
+`CallView` and `HouseView` are what Search, Fork and script runs need of the
+world: a call under way gives it, and so does one that is made up
+(`simulation`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -11,10 +16,20 @@ if TYPE_CHECKING:
     from sipd.core.forwarding import Ends
     from sipd.core.inquiry import Inquiry
     from sipd.core.recursion import Key
+    from sipd.core.tables import Missing, Tables
     from sipd.hop import Flow, Target, Way
+    from sipd.log import EventLog
     from sipd.message import Request, Response
+    from sipd.metrics import Counters
+    from sipd.script import Facts, Lookup, LookupResult, Mail
+    from sipd.seal import Seal
+    from sipd.server.admission import Admission
     from sipd.server.house import House
+    from sipd.server.runs import Runs
     from sipd.trace import Trace
+
+MOST_BRANCHES: Final = 500
+"""Branches, and users searched for, that one request may have in all, one after another."""
 
 
 class Node(Protocol):
@@ -26,6 +41,10 @@ class Node(Protocol):
     @property
     def final(self) -> Response | None:
         """The final response, once it has ended."""
+
+    @property
+    def flow_failed(self) -> bool:
+        """A Branch ended because its flow is gone: another of that phone may do (RFC 5626 §7)."""
 
     def start(self) -> None:
         """Begin; may end before it returns."""
@@ -44,16 +63,88 @@ class Parent(Protocol):
         """Provisionals and 2xx at once and as often as they come; one final otherwise."""
 
 
-class CallView(Parent, Protocol):
-    """What the parts of a call see of the whole."""
+class Awaited(Protocol):
+    """What is to come: a moment, or an answer from elsewhere."""
 
-    house: House
+    def cancel(self) -> None:
+        """It is not waited for any more."""
+
+
+class Deadlines(Protocol):
+    """What is due when."""
+
+    def call_at(self, when: float, function: Callable[[], None]) -> Awaited:
+        """Call it then."""
+
+
+class Diary(Protocol):
+    """Where scripts log."""
+
+    def add(self, aor: str, at: float, name: str, line: str) -> None:
+        """Take a line for that log of this user."""
+
+
+class Mailer(Protocol):
+    """Who sends what scripts mail."""
+
+    def post(self, owner: str, mail: Mail, facts: Facts) -> str:
+        """Take this mail of a script of `owner`; what became of it, in words."""
+
+
+class HouseView(Protocol):
+    """What Search, Fork and script runs need of the house."""
+
+    @property
+    def tables(self) -> Tables:
+        """What is configured and registered."""
+
+    @property
+    def seal(self) -> Seal:
+        """The secret of the To tags of our own answers."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds on the clock of the deadlines."""
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """What is due when."""
+
+    @property
+    def admission(self) -> Admission:
+        """The books of log-ins."""
+
+    @property
+    def diary(self) -> Diary:
+        """What scripts log."""
+
+    @property
+    def mailer(self) -> Mailer:
+        """What they mail."""
+
+    @property
+    def runs(self) -> Runs:
+        """What they did."""
+
+    @property
+    def counters(self) -> Counters:
+        """How often what happened."""
+
+    @property
+    def log(self) -> EventLog:
+        """What the administrator is told."""
+
+
+class CallView(Parent, Protocol):
+    """What Search, Fork and script runs see of the whole call."""
+
     request: Request
-    flow: Flow  # where its answers go
-    came: Way  # the flow it came in by
     trace: Trace
-    supervised: bool  # has a nursery of its own, with a task per branch
     followed: int  # contacts of 3xx that are being tried
+
+    @property
+    def house(self) -> HouseView:
+        """The house it is in."""
 
     @property
     def room(self) -> int:
@@ -62,6 +153,36 @@ class CallView(Parent, Protocol):
     @property
     def overloaded(self) -> bool:
         """Whether the server has as many client transactions as it may have."""
+
+    def guarded(self, function: Callable[[], None]) -> None:
+        """Call it; when it breaks this call ends with a 500, and no other hears of it."""
+
+    def commit(self, decision: Commit) -> None:
+        """Make changes durable and answer then: the end of a call that had to wait for a row."""
+
+    def load(self, missing: Missing, inquiry: Inquiry, loaded: Callable[[], None]) -> None:
+        """Fetch that row for this inquiry; `loaded` is called when it is there."""
+
+    def find_by_uri(self, owner: str, effect: Lookup, found: Callable[[LookupResult], None]) -> Awaited:
+        """Carry out a lookup of a script of `owner`; `found` is called later, with what it came to."""
+
+    def child(self, parent: Parent, target: Target, inquiry: Inquiry, breadth: int) -> Node:
+        """A Search for a URI of this house, and for a number; a Branch for any other target; `breadth` is its share."""
+
+    def tried(self, ahead: Sequence[Target]) -> dict[Key, int]:
+        """Where the request has been, or is about to be, sent by us, with how many 3xx led there; may be added to."""
+
+
+class BranchView(CallView, Protocol):
+    """What a Branch sees of its call: that and all that sending takes."""
+
+    flow: Flow  # where its answers go
+    came: Way  # the flow it came in by
+    supervised: bool  # has a nursery of its own, with a task per branch
+
+    @property
+    def house(self) -> House:
+        """The house it is in."""
 
     @property
     def unmet_privacy(self) -> tuple[str, ...]:
@@ -84,7 +205,7 @@ class CallView(Parent, Protocol):
         """Call it; when it breaks this call ends with a 500, and no other hears of it."""
 
     def broke(self, fault: Exception) -> None:
-        """The same for one that has broken already."""
+        """End this call with a 500: something of it has broken."""
 
     def commit(self, decision: Commit) -> None:
         """Make changes durable and answer then: the end of a call that had to wait for a row."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import trio
-
 from sipd.core.location import looked_up
 from sipd.core.response_context import best_of
 from sipd.core.scripts import (
@@ -37,7 +35,6 @@ from sipd.script import (
     Reject,
 )
 from sipd.server.answer import local_response
-from sipd.server.fetching import find_by_uri
 from sipd.server.fork import Fork
 from sipd.trace import Step
 
@@ -49,9 +46,8 @@ if TYPE_CHECKING:
     from sipd.message import Response
     from sipd.script import Effect, Result
     from sipd.script import Final as End
-    from sipd.server.node import CallView, Node
+    from sipd.server.node import Awaited, CallView, Node
     from sipd.server.search import Search
-    from sipd.transaction import Handle
 
 MOST_SAID: Final = 60
 """Characters of a reason phrase that a trace keeps."""
@@ -83,6 +79,8 @@ class CplRun:
         "final",
     )
 
+    flow_failed: Final = False  # only a Branch has a flow
+
     def __init__(self, call: CallView, search: Search, decision: RunScript) -> None:
         self._call = call
         self._search = search
@@ -93,7 +91,7 @@ class CplRun:
         self._script: Generator[Effect, Result, End] = evaluate(decision.program, facts, self._record.steps)
         self._fork: Fork | None = None
         self._detached: list[Fork] = []  # done with; only a late 2xx of theirs still counts
-        self._timer: Handle | None = None
+        self._timer: Awaited | None = None
         self._finals: list[Response] = []  # of the proxy operations done
         self._recurse = True
         self._rang_at = 0.0  # when the proxy operation under way began
@@ -101,7 +99,7 @@ class CplRun:
         self._running = False  # a node is being carried out: what it comes to at once is left in `_result`
         self._result: ProxyResult | None = None
         self._logs = self._mails = 0
-        self._fetching: trio.CancelScope | None = None  # while a URI is asked
+        self._fetching: Awaited | None = None  # while a URI is asked
         self._over = False
         self.final: Response | None = None
 
@@ -189,8 +187,7 @@ class CplRun:
                 case Lookup(source="registration"):
                     result = self._lookup()
                 case Lookup():
-                    self._fetching = trio.CancelScope()
-                    self._call.spawn(partial(self.fetch_and_resume, effect, self._fetching))
+                    self._fetching = self._call.find_by_uri(self._decision.owner, effect, self._found)
                     return
                 case Log():
                     self._log(effect)
@@ -219,14 +216,11 @@ class CplRun:
         else:
             self._advance(result)
 
-    async def fetch_and_resume(self, effect: Lookup, scope: trio.CancelScope) -> None:
-        """Find out by a URI where to go, then go on; the caller and other calls can do what they like meanwhile."""
-        started = self._call.house.now()
-        with scope:  # ended by the call when it needs no answer any more
-            found = await find_by_uri(self._call.house, self._decision.owner, effect)
-            self._fetching = None
-            if not self._over:
-                self._advance(found._replace(took=self._call.house.now() - started))
+    def _found(self, result: LookupResult) -> None:
+        """The answer to a lookup by URI is there."""
+        self._fetching = None
+        if not self._over:
+            self._advance(result)
 
     def _lookup(self) -> LookupResult:
         targets = looked_up(self._search.inquiry, self._call.house.tables, self._decision.owner)
@@ -254,18 +248,14 @@ class CplRun:
         targets = may_ring(self._search.inquiry, tables, effect.targets)
         if not targets:
             return ProxyResult("failure")
-        inquiry = self._onward()
-        inquiry.breadth = self._breadth_for(effect)
-        groups_to_ring, order = in_order(targets, effect.ordering), ORDERS[effect.ordering]
-        fork = Fork(call, self, inquiry, groups_to_ring, None, recurse=effect.recurse, order=order)
-        self._fork = fork
+        self._fork = fork = self._fork_for(effect, targets)
         self._recurse = effect.recurse
         self._answers = None if effect.recurse else who_answers_for(tables, targets, owner)
         self._rang_at = call.house.now()
         seconds = seconds_to_ring(effect, call.request)
         if seconds is not None:
             when = self._rang_at + seconds
-            self._timer = call.house.transactions.deadlines.call_at(when, partial(call.guarded, self._time_over))
+            self._timer = call.house.deadlines.call_at(when, partial(call.guarded, self._time_over))
         fork.start()
         return self._came_to()
 
@@ -274,10 +264,17 @@ class CplRun:
         result, self._result = self._result, None
         return result
 
-    def _breadth_for(self, effect: ProxyTo) -> int:
-        """Of what is left, half when the script may go on while these are still being cancelled."""
+    def _fork_for(self, effect: ProxyTo, targets: tuple[Target, ...]) -> Fork:
+        """The fork that rings these.
+
+        Its breadth is, of what is left, half when the script may go on while
+        these are still being cancelled.
+        """
+        inquiry = self._onward()
         left = self._breadth_left()
-        return left if effect.timeout is None else (left + 1) // 2
+        inquiry.breadth = left if effect.timeout is None else (left + 1) // 2
+        ordered, order = in_order(targets, effect.ordering), ORDERS[effect.ordering]
+        return Fork(self._call, self, inquiry, ordered, None, recurse=effect.recurse, order=order)
 
     def _breadth_left(self) -> int:
         """Breadth that no fork of this script has (RFC 5393 §5.3.3.1)."""

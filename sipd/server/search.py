@@ -12,7 +12,6 @@ from sipd.server.answer import local_response, refusal
 from sipd.server.fork import Fork
 from sipd.server.runs import Run
 from sipd.server.scripting import CplRun
-from sipd.server.sources import SOURCES, look_up
 
 if TYPE_CHECKING:
     from sipd.core.decision import Decision
@@ -29,6 +28,8 @@ class Search:
     """One URI being found. Its child is the Fork or the script run that the decision asked for."""
 
     __slots__ = ("_call", "_cancelled", "_child", "_parent", "_records", "_rounds", "final", "inquiry")
+
+    flow_failed: Final = False  # only a Branch has a flow
 
     def __init__(self, call: CallView, parent: Parent, inquiry: Inquiry) -> None:
         self._call = call
@@ -60,17 +61,11 @@ class Search:
         if self._rounds > ROUNDS:
             self.end(local_response(self._call.house.seal, self._call.request, 500))
             return
+        self._call.load(missing, self.inquiry, self._loaded)
 
-        async def fetch_and_ask() -> None:
-            if missing.kind in SOURCES:
-                rows = await look_up(self._call.house, missing)
-                self.inquiry.looked_up = {**(self.inquiry.looked_up or {}), (missing.kind, missing.key): rows}
-            else:
-                await self._call.house.tables.load(missing.kind, missing.key)
-            if self.final is None:
-                self.start()
-
-        self._call.spawn(fetch_and_ask)
+    def _loaded(self) -> None:
+        if self.final is None:
+            self.start()
 
     def carry_out(self, decision: Decision) -> None:
         """Do what was decided."""

@@ -9,7 +9,6 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sipd.core.simulation import simulate
 from sipd.cpl import CplError, Terms
 from sipd.cpl.convert import convert
 from sipd.cpl.picture import draw, way_of
@@ -17,6 +16,7 @@ from sipd.cpl.sources import hosts_from_text
 from sipd.cpl.terms import MAX_BYTES, operations_of
 from sipd.cpl.week import week
 from sipd.errors import SetupError, StoreAway
+from sipd.server.simulation import simulate
 from sipd.tools.checking.checked import Checked, check_file
 from sipd.tools.checking.findings import print_count, print_gcc, print_human
 from sipd.tools.checking.options import parser

@@ -16,11 +16,11 @@ import trio.testing
 
 from sipd.core.behaviour import Behaviours
 from sipd.core.simulated import SimulatedCall, SimulatedHouse
-from sipd.core.simulation import simulate
 from sipd.cpl import compile
 from sipd.message import Request, Response, parse_uri
 from sipd.rows import Settings
 from sipd.script import Log
+from sipd.server.simulation import simulate
 from tests.server.made_up import USERS, aor, made_up
 from tests.server.phones import DOMAIN, WALL, Phone, World, open_world
 
@@ -153,7 +153,9 @@ def predicted(call: MadeUp) -> Came:
         if each.cancelled_at is not None and each.heard and each.status == 487
     ]
     cancelled = sorted((uri, at) for uri, at in gone)
-    lines = [(each.owner, each.effect.name, each.line) for each in told.written if isinstance(each.effect, Log)]
+    lines = [
+        (each.owner, each.effect.name, each.effect.comment) for each in told.written if isinstance(each.effect, Log)
+    ]
     logged = [line for owner in call.scripts for line in lines if line[0] == owner]
     return Came(
         told.status,

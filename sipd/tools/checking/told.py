@@ -236,7 +236,7 @@ def as_json(situation: Situation, told: Simulated) -> dict[str, object]:
         "path": [_step_as_json(walked) for walked in told.steps],
         "rounds": [{**each._asdict(), "rung": [rung._asdict() for rung in each.rung]} for each in told.rounds],
         "written": [
-            {"seconds": each.at, "owner": each.owner, "log": each.effect.name, "line": each.line}
+            {"seconds": each.at, "owner": each.owner, "log": each.effect.name, "line": each.effect.comment}
             if isinstance(each.effect, Log)
             else {"seconds": each.at, "owner": each.owner, "mail": each.effect._asdict()}
             for each in told.written

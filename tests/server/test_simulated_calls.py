@@ -1,4 +1,4 @@
-"""What a made-up call comes to, told by hand; tests/server/test_simulation.py compares it with the server."""
+"""What a made-up call comes to, told by hand; `test_simulation` compares it with the server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from sipd.core.behaviour import behaviours
 from sipd.core.simulated import SimulatedCall, SimulatedHouse
-from sipd.core.simulation import simulate
 from sipd.cpl import compile
 from sipd.errors import SipError
 from sipd.rows import Binding, Settings
 from sipd.script import Log
+from sipd.server.simulation import simulate
 
 if TYPE_CHECKING:
     from sipd.core.simulated import Simulated
@@ -96,8 +96,8 @@ def test_an_outgoing_script_runs_for_the_caller_who_proved_himself() -> None:
     script = '<outgoing><log name="out" comment="calls"><reject status="busy"/></log></outgoing>'
     told = call(script=script, owner=ALICE, proven=ALICE)
     assert (told.status, told.ran) == (486, ((ALICE, "outgoing"),))
-    assert [(each.owner, each.effect, each.line) for each in told.written] == [
-        (ALICE, Log("out", "calls"), "calls (outgoing, from sip:alice@example.com)")
+    assert [(each.owner, each.effect) for each in told.written] == [
+        (ALICE, Log("out", "calls (outgoing, from sip:alice@example.com)"))
     ]
     assert call("answer", script=script, owner=ALICE).status == 200, "who proves nothing has no script of his run"
 
