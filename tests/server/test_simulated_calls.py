@@ -13,6 +13,7 @@ from sipd.cpl import compile
 from sipd.errors import SipError
 from sipd.rows import Binding, Settings
 from sipd.script import Log
+from sipd.server.node import MOST_BRANCHES
 from sipd.server.simulation import simulate
 
 if TYPE_CHECKING:
@@ -138,3 +139,8 @@ def test_wishes_of_the_caller() -> None:
 def test_a_call_that_no_request_can_make(to: str, headers: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises((SipError, ValueError)):
         call(to=to, headers=headers)
+
+
+def test_no_more_are_rung_than_the_server_rings_for_one_call() -> None:
+    told = call("busy", registered=tuple(f"sip:phone{n}@192.0.2.1" for n in range(MOST_BRANCHES + 1)))
+    assert (told.status, len(told.rounds[0].rung)) == (486, MOST_BRANCHES)
