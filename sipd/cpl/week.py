@@ -6,6 +6,10 @@ import string
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipd.cpl.document import decode
+from sipd.cpl.findings import Report
+from sipd.cpl.reader import read
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -61,6 +65,15 @@ def week(starts: datetime, happens: Callable[[datetime], str], minutes: int = 30
     rows = _merged([tuple(column[place] for column in columns) for place in range(len(slots))], minutes)
     legend = {letter: text for text, letter in reversed(letters.items())}
     return Week(days, rows, tuple(sorted(legend.items(), key=lambda item: (LETTERS + OTHERS).index(item[0]))))
+
+
+def zones_of(source: bytes, server: str = "") -> tuple[str, ...]:
+    """The zones that a sound script's times are of, each once: its tzids, and `server` where a switch names none."""
+    text = decode(source)
+    root = read(text, Report(text))
+    switches = [] if root is None else [each for each in root.walk() if each.tag == "time-switch"]
+    names = [each.attributes.get("tzid") or each.attributes.get("tzurl") or server for each in switches]
+    return tuple(dict.fromkeys(name.strip() for name in names if name))
 
 
 def _cell(moment: datetime, happens: Callable[[datetime], str], letters: dict[str, str]) -> str:

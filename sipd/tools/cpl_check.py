@@ -14,7 +14,7 @@ from sipd.cpl.convert import convert
 from sipd.cpl.picture import draw, way_of
 from sipd.cpl.sources import hosts_from_text
 from sipd.cpl.terms import MAX_BYTES, operations_of
-from sipd.cpl.week import week
+from sipd.cpl.week import week, zones_of
 from sipd.errors import SetupError, StoreAway
 from sipd.server.simulation import simulate
 from sipd.tools.checking.checked import Checked, check_file
@@ -22,7 +22,7 @@ from sipd.tools.checking.findings import print_count, print_gcc, print_human
 from sipd.tools.checking.options import parser
 from sipd.tools.checking.paint import Paint, paint_for
 from sipd.tools.checking.situation import NOTHING, Situation, owner_asked, situation, utc_now, zone_asked
-from sipd.tools.checking.times import zone_named
+from sipd.tools.checking.times import zone_name, zone_named
 from sipd.tools.checking.told import as_json, in_short, print_simulation, summary_of
 from sipd.tools.plain import clean
 
@@ -177,14 +177,17 @@ def _print(results: Sequence[Result], options: argparse.Namespace) -> None:
         if each.situation is not None and each.told is not None:
             print_simulation(each.situation, each.told, paint)
         if each.situation is not None and each.week is not None:
-            _print_week(each.situation, each.week, paint)
+            _print_week(each, each.situation, each.week, options.time_zone or "", paint)
     if options.format == "human" and options.graph != "-":
         print_count([each.checked for each in results], quiet=options.quiet)
 
 
-def _print_week(made: Situation, grid: Week, paint: Paint) -> None:
+def _print_week(each: Result, made: Situation, grid: Week, server: str, paint: Paint) -> None:
     print()
-    for name, value in summary_of(made)[1:]:
+    zone = zone_name(made.call.at)
+    others = [name for name in zones_of(each.checked.source, server) if name != zone]
+    hours = f"{zone}; the script's times are of {', '.join(others)}" if others else zone
+    for name, value in [("hours in", hours), *summary_of(made)[1:]]:
         print(f"  {paint('faint', f'{name:<11}')} {clean(value)}")
     print()
     for line in str(grid).splitlines():
@@ -204,6 +207,7 @@ def _as_json(each: Result) -> dict[str, object]:
         made["simulation"] = as_json(each.situation, each.told)
     if each.week is not None:
         made["week"] = {
+            "zone": zone_name(each.situation.call.at) if each.situation is not None else "",
             "days": list(each.week.days),
             "rows": [{"begins": row.begins, "ends": row.ends, "cells": list(row.cells)} for row in each.week.rows],
             "legend": dict(each.week.legend),

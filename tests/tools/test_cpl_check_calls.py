@@ -189,6 +189,23 @@ def test_a_week_shows_what_happens_when(capsys):
     ]  # fmt: skip
 
 
+def test_a_week_says_whose_hours_it_shows(capsys, scripts):
+    week = ["--week", "--at", "2026-11-23", "--tz", "Europe/Paris"]
+
+    def hours(*words: str) -> list[str]:
+        return [line.strip() for line in said(capsys, *words, *week).splitlines() if "hours in" in line]
+
+    (scripts / "abroad.cpl").write_text(
+        (scripts / "hours.cpl").read_text().replace("<time-switch", '<time-switch tzid="Asia/Tokyo"')
+    )
+    assert hours("hours.cpl") == ["hours in    Europe/Paris"]
+    assert hours("abroad.cpl") == ["hours in    Europe/Paris; the script's times are of Asia/Tokyo"]
+    assert hours("hours.cpl", "--time-zone", "Asia/Tokyo") == [
+        "hours in    Europe/Paris; the script's times are of Asia/Tokyo"
+    ]
+    assert json.loads(said(capsys, "hours.cpl", "--json", *week))[0]["week"]["zone"] == "Europe/Paris"
+
+
 def test_times_without_a_zone_are_in_that_of_the_server(capsys):
     words = ["hours.cpl", "--at", "2026-11-24T16:30", "--tz", "Europe/Paris", "--outcome", "busy"]
     assert told(capsys, *words)["reason"] == "Busy Here"

@@ -49,5 +49,9 @@ def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
 
 def shown(when: datetime) -> str:
     """`Thu 24 Dec 2026 18:00 Europe/Paris`."""
-    zone = getattr(when.tzinfo, "key", "") or f"{when:%Z}"
-    return f"{when:%a %d %b %Y} {when:%H:%M:%S}".removesuffix(":00") + f" {zone}"
+    return f"{when:%a %d %b %Y} {when:%H:%M:%S}".removesuffix(":00") + f" {zone_name(when)}"
+
+
+def zone_name(when: datetime) -> str:
+    """The zone of a moment: `Europe/Paris`."""
+    return getattr(when.tzinfo, "key", "") or f"{when:%Z}"
