@@ -253,6 +253,12 @@ def test_converted_to_standard_output(scripts):
         (["vm.cpl", "--from", "a@b"], "--from says something of a call. It needs --simulate or --week"),
         (["vm.cpl", "--simulate", "--outcome", "bussy"], "--outcome: 'bussy' is no outcome: there are answer, busy,"),
         (["vm.cpl", "--simulate", "--at", "tomorrow"], "--at 'tomorrow' is no time. Write it as 2026-12-24T18:00"),
+        (["vm.cpl", "--week", "--at", "9999-12-31T23:59"], "--at '9999-12-31T23:59' is too far away. Write it as 2026"),
+        (
+            ["vm.cpl", "--week", "--at", "0001-01-01T00:00", "--tz", "Asia/Tokyo"],
+            "--at '0001-01-01T00:00' is too far away",
+        ),
+        (["vm.cpl", "--simulate", "--at", "9999-12-31T23:59-05:00"], "--at '9999-12-31T23:59-05:00' is too far away"),
         (["vm.cpl", "--simulate", "--tz", "Europe/Pariss"], "there is no time zone 'Europe/Pariss'. did you mean"),
         (
             ["vm.cpl", "--simulate", "--at", "2026-03-29T02:30", "--tz", "Europe/Paris"],

@@ -39,6 +39,8 @@ def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
             made = datetime.fromisoformat(text)
         except ValueError:
             raise SetupError(f"--at {text[:80]!r} is no time", "Write it as 2026-12-24T18:00, or 18:00") from None
+        if not datetime.min.year < made.year < datetime.max.year:
+            raise SetupError(f"--at {text[:80]!r} is too far away", "Write it as 2026-12-24T18:00, or 18:00")
         if made.tzinfo is not None:
             return made.astimezone(zone)
         made = made.replace(tzinfo=zone)
