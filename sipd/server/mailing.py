@@ -77,6 +77,7 @@ class Mailer:
         self._waiting: list[_Queued] = []
         self._work = trio.Event()
         self._sent: dict[str, deque[float]] = {}  # when each user's mails of the last hour came
+        self._swept = now()  # when those were forgotten who sent none since
         self._away = False
         self._ends = False
 
@@ -105,6 +106,7 @@ class Mailer:
 
     def _may(self, owner: str, limit: int) -> bool:
         """Whether this user's mails of the last hour leave room for one more."""
+        self._sweep()
         times = self._sent.get(owner)
         if times is None:
             return limit > 0
@@ -113,6 +115,18 @@ class Mailer:
         if not times:
             del self._sent[owner]
         return len(times) < limit
+
+    def _sweep(self) -> None:
+        """Once an hour forget who has sent nothing in the last one."""
+        since = self._now() - HOUR
+        if self._swept <= since:
+            self._swept = self._now()
+            self._sent = {owner: times for owner, times in self._sent.items() if times[-1] > since}
+
+    @property
+    def senders(self) -> int:
+        """Users whose mails are counted."""
+        return len(self._sent)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send what is due, for ever; when cancelled, what was not tried yet or is being sent has a moment."""

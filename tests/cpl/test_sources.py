@@ -42,6 +42,7 @@ def test_a_permitted_host_is_looked_up_verbatim(url):
         "http://www.example.com@evil.net/",
         "http://evil.net@www.example.com/",
         "http://evil.net\\@www.example.com/",
+        "http://www.example.com/#",
         "http://evil.net#@www.example.com/",
         "http://evil.net%2f@www.example.com/",
         "http://www.example.com%2eevil.net/",

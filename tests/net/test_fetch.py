@@ -179,6 +179,20 @@ async def test_what_is_no_http_is_no_page(server, web, said):
         await get(web, url(server, "/odd"))
 
 
+async def test_who_only_says_that_a_page_will_come_is_left(server, web):
+    """Interim responses without end: nobody listens until the time of the lookup is over."""
+
+    def say(handler):
+        handler.close_connection = True
+        for _ in range(10_000):
+            handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            time.sleep(0.01)
+
+    server.pages["/soon"] = say
+    with pytest.raises(NoPage, match="no page comes"):
+        await get(web, url(server, "/soon"))
+
+
 async def test_nobody_there_is_no_page(server, tmp_path):
     hosts = hosts_from_text("www.example.test:1 nowhere.invalid")
     web = Web(dns(tmp_path), lambda: hosts, lambda: "")

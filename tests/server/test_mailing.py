@@ -161,6 +161,15 @@ async def test_one_user_sends_so_many_an_hour(post, autojump_clock):
     assert all("event=mail_limit" in line for line in post.lines)
 
 
+async def test_who_sends_no_more_is_forgotten_after_an_hour(post, autojump_clock):
+    for number in range(100):
+        post.post(owner=f"user{number}@example.com")
+    assert post.mailer.senders == 100
+    await trio.sleep(3601)
+    post.post()
+    assert post.mailer.senders == 1
+
+
 @pytest.mark.parametrize("settings", [ON._replace(mail_limit=0), ON._replace(mail_server="")])
 async def test_none_are_taken_where_there_are_to_be_none(post, autojump_clock, settings):
     post.settings = settings
