@@ -126,7 +126,6 @@ LIMITS: Final = (
     ("Scripts", "the same, with bysetpos and days or more", occurs.MAX_SETS),
     ("Scripts", "year at whose end a `count` that is not used up becomes no limit", counting.HORIZON),
     ("Scripts", "bytes of the data of a tzurl", vtimezone.MAX_DATA),
-    ("Scripts", "time zones fetched for one script", fetched.MOST),
     ("Scripts", "characters of the reason of `reject`", values.MAX_REASON),
     ("Scripts", "bytes of a response over UDP that still carries a script, or its errors", uploads.LARGEST_OVER_UDP),
     ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),

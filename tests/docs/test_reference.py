@@ -15,6 +15,11 @@ def test_page_is_what_the_code_gives(path) -> None:
     assert path.read_text("utf-8") == pages()[path], "made anew by: python -m docs.reference"
 
 
+def test_no_limit_is_listed_twice() -> None:
+    meant = [(about, meaning) for about, meaning, _ in tables.LIMITS]
+    assert sorted(meant) == sorted(set(meant))
+
+
 def test_every_setting_has_a_meaning() -> None:
     assert [name for name, text in tables.meanings().items() if name != "name" and not text] == []
     assert set(tables.MEANINGS) <= set(Settings._fields)
