@@ -148,6 +148,17 @@ def test_differences_are_shown_as_is_usual(shell):
     assert json.loads(shell("script", "diff", ALICE, "--json"))["from"] == 1, "what the last change of the text was"
 
 
+def test_differences_of_scripts_in_utf_16_are_readable(shell):
+    for number, text in enumerate((BUSY, NOT_FOUND)):
+        file = shell.directory / f"{number}.cpl"
+        file.write_bytes(text.replace("UTF-8", "UTF-16").encode("utf-16"))
+        shell("script", "put", ALICE, str(file))
+    assert [line for line in shell("script", "diff", ALICE).splitlines()[2:] if line[0] in "+-"] == [
+        '-    <reject status="busy"/>',
+        '+    <reject status="notfound"/>',
+    ]
+
+
 def test_earlier_versions_are_printed_and_described(shell):
     assert shell("script", "get", ALICE, "--version", "1") == BUSY
     assert json.loads(shell("script", "show", ALICE, "--version", "1", "--json"))["what"] == "stored"

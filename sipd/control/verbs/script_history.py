@@ -11,6 +11,7 @@ from sipd.control.verbs.fetched import zones_of
 from sipd.control.verbs.names import carry_out, known_user
 from sipd.control.verbs.script import ADDRESS, MEDIA_TYPE, SERVER, checked
 from sipd.control.verbs.versions import is_removal, last_text, nothing, of_number
+from sipd.cpl.document import source_lines
 from sipd.rows import PutScript, Script
 from sipd.store import choose
 
@@ -74,7 +75,8 @@ async def rollback(store: Store, arguments: Arguments) -> Plain:
 
 
 def _lines(version: ScriptVersion) -> list[str]:
-    return version.text.decode("utf-8", "replace").splitlines()
+    lines = source_lines(version.text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def _title(version: ScriptVersion) -> str:
