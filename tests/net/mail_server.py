@@ -119,6 +119,7 @@ class MailServer:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        self._loop.run_until_complete(asyncio.sleep(0.01))  # who has just been accepted becomes a transport
         for transport in self._transports:
             transport.abort()
         tasks = asyncio.all_tasks(self._loop)
