@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sipd.cpl.nodes import MAX_LOCATIONS, PROXYABLE
+from sipd.cpl.reader import MAX_VALUE
 from sipd.cpl.values import REDIRECT_ONLY
 from sipd.errors import SipError
 from sipd.hop import Target
@@ -40,6 +41,8 @@ def locations_from(status: int, content_type: str, body: bytes, owner: str) -> L
 
 
 def _target(line: str, owner: str) -> Target | None:
+    if len(line) > MAX_VALUE:
+        return None
     try:
         uri = parse_uri(line)
     except SipError:

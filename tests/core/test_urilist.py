@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sipd.core.urilist import URI_LIST, locations_from
 from sipd.cpl.nodes import MAX_LOCATIONS
+from sipd.cpl.reader import MAX_VALUE
 from sipd.message import parse_uri
 
 OWNER = "bob@example.com"
@@ -62,6 +63,13 @@ def test_what_no_location_may_be_is_passed_over(line):
     """As at upload: scheme and form (§5.1)."""
     assert found(line + b"\r\n" + ONE) == ("success", [ONE.decode()])
     assert found(line) == ("failure", [])
+
+
+def test_what_is_longer_than_a_script_may_write_is_passed_over():
+    """It would stand in Request-URIs, and in a thousand traces."""
+    fits = "sip:" + "b" * (MAX_VALUE - 10) + "@a.org"
+    assert len(fits) == MAX_VALUE
+    assert found(b"sip:b" + fits[4:].encode() + b"\n" + fits.encode()) == ("success", [fits])
 
 
 def test_places_to_redirect_to_may_be_named():
