@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.cpl.daytimes import Days, Times
@@ -24,6 +25,9 @@ MAX_DATA: Final = 65536
 
 MAX_ONSETS: Final = 2000
 """Changes of clocks that one zone may have."""
+
+LEAST_APART: Final = 8 * DAY
+"""Seconds between two changes of clocks: local times are looked up a week at a time, see `Zone`."""
 
 LAST_ONSET: Final = datetime(2200, 1, 1).toordinal()
 """After this day clocks stay as they are."""
@@ -150,6 +154,9 @@ def _onsets(parts: Parts) -> list[Onset]:
             onsets[local - before] = Onset(local - before, before, after)
             if len(onsets) > MAX_ONSETS:
                 raise ValueError(f"clocks change more than {MAX_ONSETS} times in it")
+    changes = sorted(onset.instant for onset in onsets.values() if onset.before != onset.after)
+    if any(later - earlier < LEAST_APART for earlier, later in pairwise(changes)):
+        raise ValueError(f"clocks change twice within {LEAST_APART // DAY} days in it")
     return [onsets[instant] for instant in sorted(onsets)]
 
 

@@ -141,6 +141,7 @@ def test_an_end_in_local_time_is_taken_as_utc_and_before_the_first_onset_the_ear
         (PARIS.replace("RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "RDATE:" + ",".join(
             f"{1971 + n // 28}02{n % 28 + 1:02}T020000" for n in range(3000))), "more than 2000 times"),
         (PARIS.replace("Europe/Paris", "Elsewhere") + PARIS.replace("Europe/Paris", "Else"), "“Elsewhere”, “Else”"),
+        (PARIS.replace("NTH=10;BYDAY=-1SU", "NTH=4;BYDAY=1SU"), "change twice within 8 days"),
         ("x" * (MAX_DATA + 1), "larger than"),
     ],
 )  # fmt: skip
