@@ -253,6 +253,10 @@ def test_converted_to_standard_output(scripts):
         (["vm.cpl", "--from", "a@b"], "--from says something of a call. It needs --simulate or --week"),
         (["vm.cpl", "--simulate", "--outcome", "bussy"], "--outcome: 'bussy' is no outcome: there are answer, busy,"),
         (["vm.cpl", "--simulate", "--at", "tomorrow"], "--at 'tomorrow' is no time. Write it as 2026-12-24T18:00"),
+        (["vm.cpl", "--simulate", "--at", "01/02/2026"], "--at '01/02/2026' is no time. Write it as 2026-12-24T18:00"),
+        (["vm.cpl", "--simulate", "--at", "24 Dec 18:00 XYZ"], "--at '24 Dec 18:00 XYZ' is no time. Write it as"),
+        (["vm.cpl", "--simulate", "--at", "Dec " * 50], "--at 'Dec Dec"),
+        (["vm.cpl", "--simulate", "--at", "9" * 20 + " Dec"], "--at '99999999999999999999 Dec' is no time"),
         (["vm.cpl", "--week", "--at", "9999-12-31T23:59"], "--at '9999-12-31T23:59' is too far away. Write it as 2026"),
         (
             ["vm.cpl", "--week", "--at", "0001-01-01T00:00", "--tz", "Asia/Tokyo"],
@@ -324,6 +328,22 @@ def test_a_reader_who_has_gone_is_no_error(scripts):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, env=environment, check=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("24 Dec 2026 18:00", (2026, 12, 24, 18, 0)),
+        ("December 24, 6pm", (2026, 12, 24, 18, 0)),
+        ("Fri 6:30pm", (2026, 11, 27, 18, 30)),
+        ("9am", (2026, 11, 25, 9, 0)),
+        ("24 dec", (2026, 12, 24, 0, 0)),
+    ],
+)
+def test_moments_in_words(text, meant):
+    paris = ZoneInfo("Europe/Paris")
+    now = datetime(2026, 11, 25, 12, 34, 56, tzinfo=paris)  # a Wednesday
+    assert times.moment(text, paris, now) == datetime(*meant).replace(tzinfo=paris)
 
 
 def test_moments_as_they_are_written():

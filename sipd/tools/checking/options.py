@@ -65,7 +65,7 @@ def _add_call(made: argparse.ArgumentParser) -> None:
     call.add_argument("--simulate", action="store_true", help="show what the server does with this call")
     call.add_argument("--from", dest="caller", metavar="URI", help="who calls; sip:alice@example.net when not given")
     call.add_argument("--to", metavar="URI", help="who is called; the owner of the script when not given")
-    call.add_argument("--at", metavar="TIME", help="when, as 2026-12-24T18:00 or 18:00 for today; now when not given")
+    call.add_argument("--at", metavar="TIME", help="when, as 2026-12-24T18:00, 18:00 or 'Fri 6pm'; now when not given")
     call.add_argument("--tz", metavar="ZONE", help="zone of --at and of --week, as Europe/Paris; else the machine's")
     call.add_argument(
         "--header", action="append", metavar="'NAME: VALUE'", help="a header field, as 'Subject: x'; may come again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 from sipd.cpl.zones import zone_hint, zone_of
 from sipd.errors import SetupError
 
+_LONGEST: Final = 80
 _TODAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -38,7 +40,7 @@ def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         try:
             made = datetime.fromisoformat(text)
         except ValueError:
-            raise SetupError(f"--at {text[:80]!r} is no time", "Write it as 2026-12-24T18:00, or 18:00") from None
+            made = _in_words(text, now.astimezone(zone))
         if not datetime.min.year < made.year < datetime.max.year:
             raise SetupError(f"--at {text[:80]!r} is too far away", "Write it as 2026-12-24T18:00, or 18:00")
         if made.tzinfo is not None:
@@ -47,6 +49,24 @@ def moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if made.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != made.replace(tzinfo=None):
         raise SetupError(f"--at {text[:80]}: clocks are put forward then, in {zone.key} there is no such time")
     return made
+
+
+def _in_words(text: str, now: datetime) -> datetime:
+    """A moment as people write it: `24 Dec 2026 18:00`, `Fri 6pm`. What is not said is as today, at midnight.
+
+    Without a word in it, it might be read in two ways (01/02/2026), so it is refused: raises SetupError.
+    """
+    from dateutil import parser  # here, as most calls of the tool do without
+
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    try:
+        if len(text) > _LONGEST or not re.search("[A-Za-z]{3}|[ap]m", text, re.IGNORECASE):
+            raise ValueError
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", parser.UnknownTimezoneWarning)
+            return parser.parse(text, default=midnight)
+    except (ValueError, OverflowError, parser.UnknownTimezoneWarning):
+        raise SetupError(f"--at {text[:80]!r} is no time", "Write it as 2026-12-24T18:00, or 18:00") from None
 
 
 def shown(when: datetime) -> str:
