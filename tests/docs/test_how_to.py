@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.docs.console import Typed, Written, steps
@@ -34,12 +32,3 @@ def test_a_page_does_what_it_says(tmp_path, name) -> None:
                 reader.type(step)
     finally:
         reader.leave()
-
-
-def test_every_page_with_commands_and_their_output_is_tried() -> None:
-    shown = {
-        page.name
-        for page in (REPOSITORY / "docs" / "how-to").glob("*.md")
-        if re.search(r"^```console$", page.read_text("utf-8"), re.MULTILINE)
-    }
-    assert set(PAGES) <= shown
