@@ -22,7 +22,7 @@ from sipd.cpl.starts import Calendar
 from sipd.cpl.switches import Condition
 from sipd.cpl.vtimezone import zone_from
 from sipd.cpl.years import LAST_YEAR
-from sipd.cpl.zones import Zone, datetime_of, zone_hint, zone_of
+from sipd.cpl.zones import USUAL_ZONES, Zone, datetime_of, zone_hint, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +44,9 @@ LASTING: Final = 2040
 MANY_TIMES: Final = 24
 """Of a rule with more periods a day nobody misses the one that clocks leave out."""
 
+MOST_HINTS: Final = 10
+"""Unknown zones of a script that are compared with the names of all: each takes a millisecond or two."""
+
 _BLANKS: Final = " \t\r\n"
 
 
@@ -58,6 +61,7 @@ class TimeSwitches:
         self._budget = Budget()
         self._spare = Budget(SPARE)
         self._calls = Budget(CALL_BUDGET)
+        self._hints: dict[str, str] = {}  # by unknown name of a zone
 
     def zone(self, element: Element) -> Zone | None:
         """The zone of a switch: that of tzid or tzurl, else the server's; None after reporting."""
@@ -71,9 +75,15 @@ class TimeSwitches:
             return known
         if tzurl is None:
             text = f"tzid={shown(tzid or '')}: this server knows no such time zone"
-            self._report.error("CPL-TZID", text, element, "tzid", hint=zone_hint(name))
+            self._report.error("CPL-TZID", text, element, "tzid", hint=self._zone_hint(name))
             return None
         return self._zone_by_url(element, tzurl.strip(_BLANKS), name)
+
+    def _zone_hint(self, name: str) -> str:
+        """What to write instead of an unknown name: looked for as often as somebody may mistype, not for a hundred."""
+        if name not in self._hints:
+            self._hints[name] = zone_hint(name) if len(self._hints) < MOST_HINTS else USUAL_ZONES
+        return self._hints[name]
 
     def _zone_by_url(self, element: Element, url: str, name: str) -> Zone | None:
         data = self._timezones.get(url)

@@ -259,6 +259,10 @@ WINDOWS_NAMES: Final = {
 """Names that are none of Olson's, with the one that is likely meant."""
 
 
+USUAL_ZONES: Final = "zones have names such as Europe/Paris or America/New_York"
+"""What to write where nothing is near."""
+
+
 def zone_hint(name: str) -> str:
     """What to write instead of an unknown zone name."""
     from difflib import get_close_matches
@@ -280,4 +284,4 @@ def zone_hint(name: str) -> str:
     near = get_close_matches(parts[-1], list(cities), 1, 0.75)
     if near:
         return f"did you mean {shown(names[cities[near[0]]])}?"
-    return "zones have names such as Europe/Paris or America/New_York"
+    return USUAL_ZONES

@@ -150,6 +150,17 @@ def test_no_script_of_times_takes_long_to_compile(attributes):
     assert seconds(work, 0.2) < 0.2
 
 
+def test_many_unknown_zones_take_no_longer_than_sound_ones():
+    switches = "".join(f"<time-switch tzid='Europa/Pariss{number}'/>" for number in range(1500))
+    source = f"<cpl><incoming>{switches}</incoming></cpl>".encode()
+
+    def work() -> None:
+        with suppress(CplError):
+            compile(source)
+
+    assert seconds(work, 0.07) < 0.07
+
+
 def test_the_times_of_a_script_take_20_ms_of_a_call_together():
     source = script(f"{NINE} duration='P140D' freq='daily' byhour='1,2' bysetpos='3'")
     with pytest.raises(CplError) as raised:
