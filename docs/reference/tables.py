@@ -230,7 +230,6 @@ def cpl_page() -> str:
             f"§{shape.section}",
             ", ".join(code(name) + ("" if name not in shape.required else " (required)") for name in shape.attributes),
             ", ".join(map(code, shape.outputs)) or ("the next node" if shape.followed else ""),
-            "yes" if shape.supported else "not in this version",
         )
         for tag, shape in NODES.items()
     ]
@@ -241,7 +240,7 @@ def cpl_page() -> str:
     return page(
         "CPL",
         ["The sections are those of RFC 3880.", "", "## Nodes", ""],
-        table(("tag", "section", "attributes", "inside it", "supported"), tags),
+        table(("tag", "section", "attributes", "inside it"), tags),
         ["Outputs with attributes:", ""],
         table(("output", "attributes"), outputs),
         ["## Errors", "", "A script with one of these is refused. A code never changes its meaning.", ""],

@@ -30,9 +30,6 @@ OUTCOMES: Final[dict[int, Literal["busy", "noanswer"]]] = {486: "busy", 600: "bu
 ORDERS: Final[dict[Ordering, Order]] = {"parallel": "parallel", "sequential": "sequential", "first-only": ""}
 """The order in which the places are tried that a redirection leads to, where the script recurses (RFC 3880 §6.1)."""
 
-MAX_LOGS: Final = 20
-"""Lines one run may write to its owner's log (T47)."""
-
 
 def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
     """The call as the script shall see it (RFC 3880 §4.1.1)."""

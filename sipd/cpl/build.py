@@ -131,15 +131,6 @@ class Builder:
 
     def _node(self, element: Element, filled: bool) -> Built:
         shape = NODES[element.tag]
-        if not shape.supported:
-            self._report.error(
-                "CPL-UNSUPPORTED",
-                f"{element.tag} is not supported by this version yet",
-                element,
-                section=shape.section,
-                hint="leave it out until it is",
-            )
-            return NOTHING
         if element.tag in OPERATIONS and element.tag not in (self._terms.operations or ()):
             self._report.error(
                 "CPL-FORBIDDEN", f"the administrator of this server does not permit {element.tag}", element

@@ -21,7 +21,7 @@ def evaluate(program: Program, facts: Facts, trace: Trace | None = None) -> Gene
     """One run of the script for one call. Pure; it never raises, and it ends after at most 2000 nodes.
 
     Lookup is to be answered with LookupResult, ProxyTo with ProxyResult (a
-    call that succeeds ends the script: close the generator), Log with None.
+    call that succeeds ends the script: close the generator), Log and Mail with None.
     `trace` gets an entry for every node: where it stands, what it saw, what it chose.
     """
     run = Run(facts, trace)

@@ -55,7 +55,6 @@ CODES: Final[dict[str, str]] = {
     "CPL-SUB-UNKNOWN": f"{_RFC}8",  # sub names a subaction that does not exist
     "CPL-SUB-LATER": f"{_RFC}8",  # sub names a subaction defined further down
     "CPL-SUB-ITSELF": f"{_RFC}8",  # sub names the subaction it stands in
-    "CPL-UNSUPPORTED": f"{_RFC}11",  # part of CPL, not of this version
     "CPL-KIND": f"{_RFC}13",  # the administrator permits this user no scripts
     "CPL-FORBIDDEN": f"{_RFC}13",  # the administrator forbids this operation
     "CPL-LOCATIONS": LIMIT,  # too many locations on one way through the script

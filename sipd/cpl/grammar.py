@@ -1,4 +1,4 @@
-"""The tags of CPL: what each may hold (RFC 3880 §3 to §9). One row a tag; compile.py and the docs read it."""
+"""The tags of CPL: what each may hold (RFC 3880 §3 to §9). One row a tag; the compiler, pictures and docs read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class NodeShape(NamedTuple):
     required: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()  # tags inside it; a switch's may come several times
     followed: bool = False  # the next node stands directly inside
-    supported: bool = True
 
 
 _SWITCH_ENDS: Final = ("not-present", "otherwise")

@@ -19,9 +19,6 @@ ALWAYS_THERE: Final = frozenset({"", "address-type"})
 """Subfields every address has; "" is the whole address."""
 
 
-SWITCH: Final = NODES["priority-switch"]
-
-
 class Lint:
     """The warnings of one script."""
 
@@ -209,7 +206,8 @@ def outermost(element: Element) -> Element | None:
     """The action or subaction a location stands in; None where another modifier or a proxy is on the way."""
     at = element.parent
     while at is not None and at.tag not in TOP:
-        if NODES.get(at.tag, SWITCH).kind in ("modifier", "signalling"):
+        shape = NODES.get(at.tag)  # None: an output
+        if shape is not None and shape.kind in ("modifier", "signalling"):
             return None
         at = at.parent
     return at

@@ -35,7 +35,6 @@ MAX_LOCATIONS: Final = 20
 MAX_LOGS: Final = 20
 """Log entries on one way through a script (T47)."""
 
-
 MAX_MAILS: Final = 3
 """Mails on one way through a script (T46)."""
 
@@ -172,9 +171,8 @@ class Switch(Step, Generic[Seen]):
                 chosen = self.otherwise
         if run.trace is not None:
             kept: object = seen
-            if isinstance(seen, str):
-                if len(seen) > MOST_KEPT or self.secret:
-                    kept = NOT_SHOWN if self.secret else seen[:MOST_KEPT]
+            if isinstance(seen, str) and (len(seen) > MOST_KEPT or self.secret):
+                kept = NOT_SHOWN if self.secret else seen[:MOST_KEPT]
             elif isinstance(seen, frozenset) and len(seen) > MOST_NAMED:
                 kept = frozenset((*islice(seen, MOST_NAMED), "…"))
             run.trace.append(Visit(self.place, words.switched, (self.variable, kept, chosen.label), chosen.step))

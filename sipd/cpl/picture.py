@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sipd.cpl.document import Element, Text
     from sipd.trace import Entry
 
-ELSEWHERE: Final = frozenset({"CPL-SOURCE", "CPL-UNSUPPORTED", "CPL-FORBIDDEN", "CPL-TZID", "CPL-TZURL"})
+ELSEWHERE: Final = frozenset({"CPL-SOURCE", "CPL-FORBIDDEN", "CPL-TZID", "CPL-TZURL"})
 """What some servers refuse and others take: no reason not to draw a script."""
 
 BOX_TEXT: Final = 190.0

@@ -12,15 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.cpl.findings import shown
+from sipd.cpl.recurrence import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DAY: Final = 86400
 _FIRST: Final = 10 * DAY
 _LAST: Final = 3652000 * DAY
 """What is before or after these is taken as at them: where `datetime` ends, so do its zones."""
-
 
 CHANGES: Final = DAY * 9
 """Instead of an offset, of a day on which clocks are changed."""
@@ -127,28 +126,13 @@ class Zone:
         if first == instant:
             return local
         # The hour (or half hour) is repeated: find where the first pass ended.
-        low, high = first, instant  # clocks were set back in between
         before = local - first
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.local(middle) - middle == before:
-                low = middle
-            else:
-                high = middle
-        return low + before
+        return self._last_by(before, first, instant) + before
 
     def before_gap(self, local: int) -> int:
         """The last time that exists before one that does not."""
-        low, high = local - 2 * DAY, local
         offset = _seconds(self._tz.utcoffset(datetime_of(local)))  # that of before the gap
-        low, high = low - offset, local - offset
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.local(middle) - middle == offset:
-                low = middle
-            else:
-                high = middle
-        return low + offset
+        return self._last_by(offset, local - 2 * DAY - offset, local - offset) + offset
 
     def gaps(self, year: int) -> tuple[tuple[int, int], ...]:
         """Local times of a year that do not exist: the first, and the first that exists again, of each gap."""
@@ -180,14 +164,18 @@ class Zone:
         return found
 
     def _gap(self, day: int, before: int) -> tuple[int, int]:
-        low, high = (day - 1) * DAY - before, day * DAY - before
+        change = self._last_by(before, (day - 1) * DAY - before, day * DAY - before) + 1
+        return change + before, self.local(change)
+
+    def _last_by(self, offset: int, low: int, high: int) -> int:
+        """The last instant with this offset; `low` has it, `high` no more, and clocks change once in between."""
         while high - low > 1:
             middle = (low + high) // 2
-            if self.local(middle) - middle == before:
+            if self.local(middle) - middle == offset:
                 low = middle
             else:
                 high = middle
-        return high + before, self.local(high)
+        return low
 
 
 def _kept(known: dict[int, Value], key: int, value: Value) -> Value:

@@ -29,7 +29,6 @@ SESSION: Final = 120.0
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
-
 MOST_SAID: Final = 65536
 """Bytes of one answer of the server."""
 

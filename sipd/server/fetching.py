@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sipd.script import Lookup
     from sipd.server.house import House
 
-
 SLICE: Final = 100
 """Scripts looked through in one turn of the loop."""
 

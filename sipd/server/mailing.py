@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -133,9 +133,7 @@ class Mailer:
         self._ends = False
         try:
             async with trio.open_nursery() as nursery:  # ends with what it has to do
-                life = trio.CancelScope(
-                    shield=True
-                )  # a mail half sent is not to be cut: from the end on it has GOODBYE
+                life = trio.CancelScope(shield=True)  # no mail is cut in half: from the end on it has GOODBYE
                 nursery.start_soon(self._notice_end, life)
                 task_status.started()
                 with life:
@@ -249,8 +247,8 @@ class Mailer:
 
 
 def _zone(name: str) -> tzinfo:
-    """The zone that times are told in: the one of the setting, else the machine's."""
+    """The zone that times are told in; UTC where there is none of that name."""
     try:
-        return ZoneInfo(name) if name else datetime.now().astimezone().tzinfo or UTC
+        return ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # no zone of that name
         return UTC

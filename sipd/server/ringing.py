@@ -157,7 +157,7 @@ class Branch:
         self._alarm: Alarm | None = None
 
     def as_rung(self, order: int) -> Rung:
-        """What became of it, which was called as the how-manieth."""
+        """What became of it; `order`: it was the first, second … to be called."""
         status = 0 if self.final is None else self.final.status
         heard = not self._behaviour.silent
         uri, q = self.target.uri.text, self.target.q

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from sipd.core.location import looked_up
 from sipd.core.response_context import best_of
 from sipd.core.scripts import (
-    MAX_LOGS,
     ORDERS,
     by_policy,
     facts_of,
@@ -20,7 +19,7 @@ from sipd.core.scripts import (
     who_answers_for,
 )
 from sipd.cpl.evaluate import evaluate
-from sipd.cpl.nodes import MAX_MAILS
+from sipd.cpl.nodes import MAX_LOGS, MAX_MAILS
 from sipd.hop import Target
 from sipd.message import q_to_text
 from sipd.script import (

@@ -8,7 +8,8 @@ from datetime import UTC
 
 import pytest
 
-from sipd.cpl.zones import DAY, Zone, datetime_of, instant_of
+from sipd.cpl.recurrence import DAY
+from sipd.cpl.zones import Zone, datetime_of, instant_of
 from tests.cpl.oracle import ZONES, transitions
 
 ODD = (*ZONES, "Africa/El_Aaiun", "America/Asuncion", "America/Scoresbysund", "Antarctica/Troll", "Asia/Gaza")

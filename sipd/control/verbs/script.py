@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "application/cpl+xml"
 
-
 LINES: Final = 100
 """Lines of a log that are shown unless told otherwise."""
 

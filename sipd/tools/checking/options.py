@@ -20,7 +20,7 @@ examples:
   cpl-check bob.cpl --simulate --outcome sip:bob@192.0.2.1=busy --graph bob.svg
   cpl-check bob.cpl --week --tz Europe/Paris
   cpl-check --convert old.cpl -o new.cpl
-  cpl-check --from-db sqlite:///var/lib/sipd/sip.db --user bob@example.com --simulate
+  cpl-check --from-db sqlite:///var/lib/sipd/sip.sqlite3 --user bob@example.com --simulate
 
 exit status: 0 when every script is sound (warnings allowed), 1 when one is refused or
 could not be converted without loss, 2 when something could not be done at all: a file
