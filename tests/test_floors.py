@@ -141,11 +141,11 @@ def test_server_modules_import_only_those_below() -> None:
                 assert WITHIN_SERVER.index(other) < rank, f"{path.name}:{line} imports {other}, which stands above it"
 
 
-def test_architecture_names_every_module_of_core_server_and_net() -> None:
+def test_architecture_names_every_module_of_core_server_net_and_cpl() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     section = page.partition("## Inside the rooms")[2].partition("\n## ")[0]
     rooms = dict(
-        zip(("core", "server", "net"), re.split(r"^\*\*\w+\*\*", section, flags=re.MULTILINE)[1:], strict=True)
+        zip(("core", "server", "net", "cpl"), re.split(r"^\*\*\w+\*\*", section, flags=re.MULTILINE)[1:], strict=True)
     )
     for room, text in rooms.items():
         named = re.findall(r"`(\w+)`", text)
