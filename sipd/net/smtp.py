@@ -43,7 +43,7 @@ class MailServer(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str, authorities: str = "", own_name: str = "localhost") -> MailServer:
-        """The server of `host` or `host:port`, an IPv6 address in brackets."""
+        """The server of `host` or `host:port`, an IPv6 address in brackets. Raises ValueError for no port."""
         host, colon, port = text.rpartition(":")
         if not colon or text.endswith("]"):
             host, port = text, ""

@@ -177,8 +177,8 @@ class Mailer:
         posts = [queued.post for queued in written if queued.post is not None]
         if not posts:
             return
-        server = MailServer.from_text(settings.mail_server, settings.tls_ca, settings.host_name or "localhost")
         try:
+            server = MailServer.from_text(settings.mail_server, settings.tls_ca, settings.host_name or "localhost")
             results = await self._carry(server, posts)
         except Exception as fault:  # the door, here for mails: what breaks must not end the server
             report("mail", fault, self._counters, self._log)

@@ -105,6 +105,17 @@ async def test_without_mail_from_it_is_its_owners_and_complaints_go_nowhere(post
     assert "mail_from" in post.lines[0]
 
 
+async def test_a_mail_server_that_can_not_be_read_costs_its_mails_and_not_the_server(post, autojump_clock):
+    post.settings = ON._replace(mail_server="mail.example.com:smtp")  # written past sipdctl
+    post.post()
+    await trio.sleep(1)
+    assert post.counted == (0, 1, 0)
+    post.settings = ON
+    post.post()
+    await trio.sleep(1)
+    assert post.counted == (1, 1, 0)
+
+
 async def test_what_can_not_go_now_is_tried_five_times_in_an_hour(post, autojump_clock):
     post.answers = [None] * 9
     post.post()
