@@ -131,10 +131,11 @@ class Builder:
 
     def _node(self, element: Element, filled: bool) -> Built:
         shape = NODES[element.tag]
-        if element.tag in OPERATIONS and element.tag not in (self._terms.operations or ()):
-            self._report.error(
-                "CPL-FORBIDDEN", f"the administrator of this server does not permit {element.tag}", element
-            )
+        permitted = self._terms.operations or ()
+        if element.tag in OPERATIONS and element.tag not in permitted:
+            text = f"the administrator of this server does not permit {element.tag}"
+            hint = f"permitted are {', '.join(sorted(permitted)) or 'switches and subactions only'}"
+            self._report.error("CPL-FORBIDDEN", text, element, hint=hint)
         self._places.check_attributes(element, shape.attributes, shape.required, shape.section)
         return BUILDERS[element.tag](self, element, filled)
 

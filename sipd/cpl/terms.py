@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 65536
 """Largest script taken unless told otherwise (T41)."""
 
-
 NONE_FETCHED: Final[Mapping[str, bytes]] = MappingProxyType({})
 """No time zone was fetched."""
 

@@ -210,11 +210,6 @@ def _zone_of(name: str) -> Zone | None:
 def use_directories(directories: Sequence[str]) -> None:
     """Read zones from these directories (as TZDIR names one); the tzdata package stays the last resort."""
     zoneinfo.reset_tzpath(list(directories))
-    forget()
-
-
-def forget() -> None:
-    """Read zones anew from now on: their files may have changed."""
     zoneinfo.ZoneInfo.clear_cache()
     _zone_of.cache_clear()
     zone_names.cache_clear()

@@ -286,15 +286,21 @@ def test_xml_that_is_not_well_formed_says_where(source, line, column, said):
 
 
 @pytest.mark.parametrize(
-    ("operations", "allowed"),
-    [("all", True), ("location, proxy lookup", True), ("location lookup", False), ("", False)],
+    ("operations", "hint"),
+    [
+        ("all", None),
+        ("location, proxy lookup", None),
+        ("lookup location", "permitted are location, lookup"),
+        ("", "permitted are switches and subactions only"),
+    ],
 )
-def test_the_administrator_permits_operations(operations, allowed):
+def test_the_administrator_permits_operations_and_who_uses_others_is_told_which(operations, hint):
     source = b"<cpl><incoming><priority-switch><otherwise><proxy/></otherwise></priority-switch></incoming></cpl>"
-    if allowed:
+    if hint is None:
         compile(source, operations=operations)
     else:
-        assert [finding.code for finding in refused(source, operations=operations)] == ["CPL-FORBIDDEN"]
+        (finding,) = refused(source, operations=operations)
+        assert (finding.code, finding.hint) == ("CPL-FORBIDDEN", hint)
 
 
 def test_an_unknown_operation_is_an_error_of_the_administrator():
