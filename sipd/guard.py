@@ -202,6 +202,33 @@ class Rate:
         return count - self.limit
 
 
+class Uploads:
+    """How many scripts one user has had checked in this period: to check the worst takes as long as a hundred calls."""
+
+    def __init__(self, most: int = 20, period: float = 60.0, capacity: int = 10_000) -> None:
+        self.most = most
+        self.period = period
+        self.capacity = capacity
+        self._counts: dict[str, tuple[float, int]] = {}  # when the period began, and how many since
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, user: str, at: float) -> None:
+        """Count one more; `at` in seconds of any one clock."""
+        since, count = self._counts.get(user, (at, 0))
+        if abs(at - since) >= self.period:  # abs: where the clock was put back
+            since, count = at, 0
+        if count == 0 and len(self._counts) >= self.capacity:
+            self._counts.clear()
+        self._counts[user] = since, count + 1
+
+    def allowed(self, user: str, at: float) -> bool:
+        """Whether he may have another one checked now."""
+        since, count = self._counts.get(user, (at, 0))
+        return count < self.most or abs(at - since) >= self.period
+
+
 @lru_cache(4096)
 def network_of(source: str) -> str:
     """What counts as one source: an IPv4 address, or an IPv6 network of 64 bits: one machine has them all."""
@@ -211,7 +238,7 @@ def network_of(source: str) -> str:
 
 
 class Guard:
-    """The three together, as decisions look at them (`core.inquiry.NonceView`)."""
+    """All of them together, as decisions look at them (`core.inquiry.NonceView`)."""
 
     def __init__(
         self,
@@ -222,6 +249,7 @@ class Guard:
         self.nonces = NonceWindows() if nonces is None else nonces
         self.challenged = ChallengedCalls() if challenged is None else challenged
         self.failures = Failures() if failures is None else failures
+        self.uploads = Uploads()
 
     def count_is_fresh(self, nonce: str, count: int) -> bool:
         """See NonceWindows."""
@@ -230,3 +258,7 @@ class Guard:
     def was_challenged(self, call_id: str) -> bool:
         """Whether this Call-ID has had its one challenge of level `requested`."""
         return call_id in self.challenged
+
+    def may_upload(self, user: str, at: float) -> bool:
+        """See Uploads."""
+        return self.uploads.allowed(user, at)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows, Rate, network_of
+from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows, Rate, Uploads, network_of
 
 NONCE = "6b49d200" + "0" * 32
 
@@ -161,3 +161,19 @@ def test_made_up_sources_take_no_more_room_than_there_is():
     for number in range(10_000):
         rate.excess(f"10.0.{number >> 8}.{number & 255}", clock)
     assert len(rate) <= 100
+
+
+def test_uploads_of_a_user_in_a_minute():
+    uploads = Uploads(most=2, period=60.0, capacity=3)
+    for at in (0.0, 59.0):
+        assert uploads.allowed("alice", at)
+        uploads.add("alice", at)
+    assert not uploads.allowed("alice", 59.5)
+    assert uploads.allowed("bob", 59.5)
+    assert uploads.allowed("alice", 60.0)
+    assert uploads.allowed("alice", -60.0)  # the clock was put back
+    uploads.add("alice", 60.0)
+    assert uploads.allowed("alice", 61.0)
+    for user in "bcde":
+        uploads.add(user, 61.0)
+        assert len(uploads) <= 3

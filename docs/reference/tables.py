@@ -87,6 +87,7 @@ LIMITS: Final = (
     ),
     ("Calls", "steps of one request that `sipdctl explain` knows, the first and the last", explain.MOST_STEPS),
     ("Calls", "bytes kept of requests and responses under way", kinds.MOST_KEPT),
+    ("Scripts", "uploads of one user checked in a minute (more: 503)", guard.Uploads().most),
     ("Scripts", "tags inside each other", reader.MAX_DEPTH),
     ("Scripts", "tags in all", reader.MAX_ELEMENTS),
     ("Scripts", "attributes of one tag, and namespaces of a script", reader.MAX_ATTRIBUTES),

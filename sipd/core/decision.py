@@ -33,7 +33,14 @@ class Challenged(NamedTuple):
     call_id: str
 
 
-Mark = NonceUsed | LogInFailed | Challenged
+class ScriptChecked(NamedTuple):
+    """Mark: this user has had a script checked, whatever came of it."""
+
+    user: str
+    at: float  # wall-clock seconds
+
+
+Mark = NonceUsed | LogInFailed | Challenged | ScriptChecked
 
 
 class Respond(NamedTuple):

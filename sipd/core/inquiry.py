@@ -28,13 +28,16 @@ ANONYMOUS = Identity("")
 
 
 class NonceView(Protocol):
-    """What decisions may ask about nonces and failed log-ins; marks change it afterwards."""
+    """What decisions may ask about nonces, failed log-ins and uploads; marks change it afterwards."""
 
     def count_is_fresh(self, nonce: str, count: int) -> bool:
         """Whether this nonce-count was not used before and is at most 64 below the highest (T11)."""
 
     def was_challenged(self, call_id: str) -> bool:
         """Whether this Call-ID has had its one challenge of level `requested`."""
+
+    def may_upload(self, user: str, at: float) -> bool:
+        """Whether this user may have another script checked at that wall-clock time."""
 
 
 class OurPlaces(Protocol):

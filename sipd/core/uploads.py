@@ -15,12 +15,12 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.core.dates import date_value, seconds_of
-from sipd.core.decision import Respond
+from sipd.core.decision import Respond, ScriptChecked
 from sipd.core.fetched import MOST_KEPT, Unfetched, compiled_with_zones
 from sipd.core.multipart import split_multipart
 from sipd.core.tables import Missing
 from sipd.cpl import CplError, terms_of
-from sipd.errors import BadSyntax, Forbidden, SipError
+from sipd.errors import BadSyntax, Forbidden, ServiceUnavailable, SipError
 from sipd.message import media_type, quote, split_list
 from sipd.message.grammar import find_param, parse_params
 from sipd.rows import DropScript, PutScript, PutTimezone, Script
@@ -122,17 +122,24 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
         return DropScript(aor, "cpl", inquiry.wall, inquiry.identity.user or aor) if there else None
     if entity.content_type is None:
         raise SipError(status=415)
+    by = inquiry.identity.user or aor
+    if not inquiry.context.nonces.may_upload(by, inquiry.wall):
+        raise ServiceUnavailable("Too many scripts", headers=(("Retry-After", "60"),))
     owner = tables.user(aor)
     terms = terms_of(settings, owner.gateway_class if owner else "")
+    checked = (*inquiry.marks, ScriptChecked(by, inquiry.wall))
     try:
         program, fetched = compiled_with_zones(entity.body, terms, tables.timezones, _fetched(inquiry))
     except Unfetched as unfetched:
         raise Missing(TIMEZONES, " ".join(unfetched.urls)) from None
+    except CplError:
+        inquiry.marks = checked
+        raise
+    inquiry.marks = checked
     _check_unmodified(request, tables, aor)
     if len(tables.timezones.keys() | fetched) > MOST_KEPT:
         raise Forbidden("Too many time zones are kept here")
     inquiry.trace.append(Step("upload", aor, f"store, {len(program.warnings)} warnings"))
-    by = inquiry.identity.user or aor
     inquiry.zones = tuple(PutTimezone(url, data, inquiry.wall) for url, data in fetched.items())
     return PutScript(Script(aor, "cpl", entity.body, CPL, inquiry.wall, by))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.decision import Challenged, LogInFailed, NonceUsed
+from sipd.core.decision import Challenged, LogInFailed, NonceUsed, ScriptChecked
 from sipd.guard import Rate
 from sipd.recent import Recent
 
@@ -47,6 +47,8 @@ class Admission:
                     self.proven.put(source, True)
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, now)
+                case ScriptChecked():
+                    self.guard.uploads.add(mark.user, mark.at)
                 case LogInFailed():
                     count = self.guard.failures.add(mark.username, mark.source, now)
                     self._log.event("login_failed", source=mark.source, username=mark.username, n=count)

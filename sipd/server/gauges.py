@@ -36,6 +36,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "nonces": Gauge(lambda: len(nonces), nonces.capacity),
         "calls_challenged": Gauge(lambda: len(challenged), challenged.capacity),
         "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
+        "script_uploads_counted": Gauge(lambda: len(guard.uploads), guard.uploads.capacity),
         "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),
         "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.size),
         "names_known": Gauge(lambda: house.resolver.remembered, TWICE * TWICE * MAX_KEPT),  # and numbers

@@ -14,6 +14,7 @@ from tests.server.phones import DOMAIN, WALL, Phone, open_world
 from tests.server.scripted import BOB, LOOKUP, cpl, rung, to
 
 REJECTS = cpl('<reject status="403"/>')
+RINGS = cpl(LOOKUP.format("<proxy/>"))
 BROKEN = REJECTS.replace("<reject status", "\n<rejekt status")
 KIND = "application/cpl+xml"
 TYPE = ("Content-Type", KIND)
@@ -261,3 +262,22 @@ async def test_only_users_upload_whatever_their_name_is(world, autojump_clock, n
     await phone.until(lambda: bool(phone.seen))
     assert 400 <= phone.seen[0].message.status < 500
     assert world.cache.script(f"{name}@{DOMAIN}", "cpl") is None
+
+
+async def test_who_uploads_without_end_has_to_wait_and_nobody_else(world, autojump_clock):
+    phone = world.phone("bob", "answers", transport="TCP")
+    await register(phone, ("Contact", f"<{phone.uri}>"))
+    for count in range(20):
+        body = BROKEN if count % 2 else REJECTS
+        answer = await register(phone, TYPE, STORE, body=body)
+        assert answer.status == (400 if count % 2 else 200)
+    refused = await register(phone, TYPE, STORE, ("Contact", "<sip:bob@192.0.2.99>"), body=RINGS)
+    assert (refused.status, refused.first("Retry-After")) == (503, "60")
+    assert in_store(world).text == REJECTS.encode()
+    assert [binding.uri for binding in world.cache.bindings(f"bob@{DOMAIN}")] == [phone.uri]
+    world.put(PutDelegate(f"bob@{DOMAIN}", f"carol@{DOMAIN}"))
+    other = world.phone("carol", transport="TCP")
+    assert (await register(other, TYPE, STORE, body=REJECTS, by="carol")).status == 200
+    assert (await register(phone, ("Contact", f"<{phone.uri}>"))).status == 200  # phones are registered all the same
+    await trio.sleep(60)
+    assert (await register(phone, TYPE, STORE, body=RINGS)).status == 200
