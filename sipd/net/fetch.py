@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST: Final = 65536
 """Bytes of a page."""
 
-AT_ONCE: Final = 16
+AT_ONCE: Final = 64
 AT_ONCE_OF_ONE: Final = 4
 """Pages being fetched at a time, in all and for one user; more wait for their turn, within their time."""
 

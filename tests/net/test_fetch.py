@@ -213,12 +213,12 @@ async def test_so_many_pages_are_fetched_at_once_for_one_user_and_in_all(server,
         await until(lambda: server.at_once == AT_ONCE_OF_ONE)
         assert (await get(web, url(server, "/quick"), BOB)).status == 200
         assert server.most_at_once == AT_ONCE_OF_ONE + 1
-        for number in range(30):
+        for number in range(AT_ONCE + 10):
             nursery.start_soon(get, web, slow, f"user{number}@example.com")
         await until(lambda: server.at_once == AT_ONCE)
         await trio.sleep(0.1)
         assert server.most_at_once == AT_ONCE
-        assert len(web) == 31
+        assert len(web) == AT_ONCE + 11
         server.gate.set()
     assert len(web) == 0, "nothing is kept of who has been served"
 

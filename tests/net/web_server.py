@@ -51,6 +51,7 @@ class WebServer:
 
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128
 
             def handle_error(self, request: object, client_address: object) -> None:
                 pass
