@@ -203,25 +203,29 @@ class Rate:
 
 
 class Uploads:
-    """How many scripts one user has had checked in this period: to check the worst takes as long as a hundred calls."""
+    """How many bytes of scripts one user has had checked in this period, a small script counted as `least`.
 
-    def __init__(self, most: int = 20, period: float = 60.0, capacity: int = 10_000) -> None:
+    To check the worst of the largest takes as long as a hundred calls.
+    """
+
+    def __init__(self, most: int = 256 * 1024, period: float = 60.0, capacity: int = 10_000, least: int = 4096) -> None:
         self.most = most
         self.period = period
         self.capacity = capacity
+        self.least = least
         self._counts: dict[str, tuple[float, int]] = {}  # when the period began, and how many since
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, user: str, at: float) -> None:
-        """Count one more; `at` in seconds of any one clock."""
+    def add(self, user: str, size: int, at: float) -> None:
+        """Count one more script of `size` bytes; `at` in seconds of any one clock."""
         since, count = self._counts.get(user, (at, 0))
         if abs(at - since) >= self.period:  # abs: where the clock was put back
             since, count = at, 0
         if count == 0 and len(self._counts) >= self.capacity:
             self._counts.clear()
-        self._counts[user] = since, count + 1
+        self._counts[user] = since, count + max(size, self.least)
 
     def allowed(self, user: str, at: float) -> bool:
         """Whether he may have another one checked now."""

@@ -164,16 +164,16 @@ def test_made_up_sources_take_no_more_room_than_there_is():
 
 
 def test_uploads_of_a_user_in_a_minute():
-    uploads = Uploads(most=2, period=60.0, capacity=3)
-    for at in (0.0, 59.0):
+    uploads = Uploads(most=20, period=60.0, capacity=3, least=4)
+    for at, size in ((0.0, 15), (59.0, 1), (59.1, 9)):
         assert uploads.allowed("alice", at)
-        uploads.add("alice", at)
+        uploads.add("alice", size, at)
     assert not uploads.allowed("alice", 59.5)
     assert uploads.allowed("bob", 59.5)
     assert uploads.allowed("alice", 60.0)
     assert uploads.allowed("alice", -60.0)  # the clock was put back
-    uploads.add("alice", 60.0)
+    uploads.add("alice", 1, 60.0)
     assert uploads.allowed("alice", 61.0)
     for user in "bcde":
-        uploads.add(user, 61.0)
+        uploads.add(user, 1, 61.0)
         assert len(uploads) <= 3

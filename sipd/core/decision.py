@@ -37,6 +37,7 @@ class ScriptChecked(NamedTuple):
     """Mark: this user has had a script checked, whatever came of it."""
 
     user: str
+    size: int  # bytes
     at: float  # wall-clock seconds
 
 

@@ -127,7 +127,7 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
         raise ServiceUnavailable("Too many scripts", headers=(("Retry-After", "60"),))
     owner = tables.user(aor)
     terms = terms_of(settings, owner.gateway_class if owner else "")
-    checked = (*inquiry.marks, ScriptChecked(by, inquiry.wall))
+    checked = (*inquiry.marks, ScriptChecked(by, len(entity.body), inquiry.wall))
     try:
         program, fetched = compiled_with_zones(entity.body, terms, tables.timezones, _fetched(inquiry))
     except Unfetched as unfetched:

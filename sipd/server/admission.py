@@ -48,7 +48,7 @@ class Admission:
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, now)
                 case ScriptChecked():
-                    self.guard.uploads.add(mark.user, mark.at)
+                    self.guard.uploads.add(mark.user, mark.size, mark.at)
                 case LogInFailed():
                     count = self.guard.failures.add(mark.username, mark.source, now)
                     self._log.event("login_failed", source=mark.source, username=mark.username, n=count)

@@ -267,13 +267,13 @@ async def test_only_users_upload_whatever_their_name_is(world, autojump_clock, n
 async def test_who_uploads_without_end_has_to_wait_and_nobody_else(world, autojump_clock):
     phone = world.phone("bob", "answers", transport="TCP")
     await register(phone, ("Contact", f"<{phone.uri}>"))
-    for count in range(20):
-        body = BROKEN if count % 2 else REJECTS
+    for count in range(5):
+        body = (BROKEN if count % 2 else REJECTS) + " " * 60_000
         answer = await register(phone, TYPE, STORE, body=body)
         assert answer.status == (400 if count % 2 else 200)
     refused = await register(phone, TYPE, STORE, ("Contact", "<sip:bob@192.0.2.99>"), body=RINGS)
     assert (refused.status, refused.first("Retry-After")) == (503, "60")
-    assert in_store(world).text == REJECTS.encode()
+    assert in_store(world).text.strip() == REJECTS.encode()
     assert [binding.uri for binding in world.cache.bindings(f"bob@{DOMAIN}")] == [phone.uri]
     world.put(PutDelegate(f"bob@{DOMAIN}", f"carol@{DOMAIN}"))
     other = world.phone("carol", transport="TCP")
