@@ -242,7 +242,7 @@ def network_of(source: str) -> str:
 
 
 class Guard:
-    """All of them together, as decisions look at them (`core.inquiry.NonceView`)."""
+    """All of them together, as decisions look at them (`core.inquiry.GuardView`)."""
 
     def __init__(
         self,

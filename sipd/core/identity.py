@@ -114,7 +114,7 @@ def _never(inquiry: Inquiry, tables: Tables, sender: str, verdict: Verdict) -> N
 def _requested(inquiry: Inquiry, tables: Tables, sender: str, verdict: Verdict) -> Respond | None:
     """One challenge per Call-ID; then, or with a wrong answer, the call goes on as nobody's."""
     call_id = inquiry.request.call_id
-    if not verdict.stale and (verdict.given or inquiry.context.nonces.was_challenged(call_id)):
+    if not verdict.stale and (verdict.given or inquiry.context.guard.was_challenged(call_id)):
         inquiry.identity = ANONYMOUS
         inquiry.trace.append(Step("identify", sender, "unproven"))
         return None
@@ -242,7 +242,7 @@ def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, params: Mapp
     if (
         (claim.qop and count == 0)
         or not _nonce_is_good(claim.nonce, claim.realm, claim.algorithm, context, inquiry.wall, settings.nonce_life)
-        or not context.nonces.count_is_fresh(claim.nonce, count)
+        or not context.guard.count_is_fresh(claim.nonce, count)
     ):
         return Verdict(stale=True, given=True)
     return Verdict(user.aor, given=True, marks=(NonceUsed(claim.nonce, count),))

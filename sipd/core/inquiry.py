@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 ANONYMOUS = Identity("")
 
 
-class NonceView(Protocol):
+class GuardView(Protocol):
     """What decisions may ask about nonces, failed log-ins and uploads; marks change it afterwards."""
 
     def count_is_fresh(self, nonce: str, count: int) -> bool:
@@ -55,7 +55,7 @@ class Context(NamedTuple):
     """What stays the same for every inquiry of a server."""
 
     seal: Seal
-    nonces: NonceView
+    guard: GuardView
     places: OurPlaces
 
 

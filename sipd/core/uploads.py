@@ -123,7 +123,7 @@ def _receive(inquiry: Inquiry, tables: Tables, aor: str) -> ScriptChange | None:
     if entity.content_type is None:
         raise SipError(status=415)
     by = inquiry.identity.user or aor
-    if not inquiry.context.nonces.may_upload(by, inquiry.wall):
+    if not inquiry.context.guard.may_upload(by, inquiry.wall):
         raise ServiceUnavailable("Too many scripts", headers=(("Retry-After", "60"),))
     owner = tables.user(aor)
     terms = terms_of(settings, owner.gateway_class if owner else "")

@@ -126,8 +126,8 @@ class Conversion:
             self._tell(root, "check", f"it has {len(text.encode())} bytes now: a server may be set to take fewer")
         return Converted(text.encode(), tuple(sorted(dict.fromkeys(self._notes))))
 
-    def _tell(self, at: Element, kind: str, text: str) -> None:
-        self._notes.append(Note(*self._text.place(at.offset), kind, text))  # type: ignore[arg-type]
+    def _tell(self, at: Element, kind: Kind, text: str) -> None:
+        self._notes.append(Note(*self._text.place(at.offset), kind, text))
 
     def _script(self) -> Element:
         self._check_namespaces()

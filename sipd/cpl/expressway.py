@@ -26,6 +26,7 @@ from sipd.cpl.rule_chain import Clause, Rule, RuleWriter, copied, is_large, merg
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sipd.cpl.convert import Kind
     from sipd.cpl.document import Element
 
 PROVEN: Final = frozenset({"origin", "authenticated-origin"})
@@ -55,7 +56,7 @@ class TooLarge(Exception):
 class Expressway:
     """Converts one `taa:routed`; what it makes besides stands in `subactions`, in an order they may stand in."""
 
-    def __init__(self, tell: Callable[[Element, str, str], None], action: str, proven: bool, taken: set[str]) -> None:
+    def __init__(self, tell: Callable[[Element, Kind, str], None], action: str, proven: bool, taken: set[str]) -> None:
         self._writer = RuleWriter(taken)
         self.subactions = self._writer.subactions
         self._tell = tell

@@ -54,7 +54,8 @@ def _moment(text: str) -> tuple[datetime | None, bool]:
     if found is None:
         return None, False
     try:
-        return datetime(*(int(part or 0) for part in found.groups()[:6])), found[7] == "Z"  # type: ignore[arg-type]
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+        return datetime(year, month, day, hour, minute, second), found[7] == "Z"
     except ValueError:
         return None, False
 

@@ -127,7 +127,7 @@ def test_its_bytes_are_ascii_and_say_the_same():
     assert read["To"] == "bob@example.com"
     assert read["Message-ID"] == "<1@example.com>"
     assert read.get_content().replace("\r\n", "\n") == made.body
-    assert [name for name in read.keys() if name in dict(made.headers)] == [name for name, _ in made.headers]  # noqa: SIM118
+    assert [name for name, _ in read.items() if name in dict(made.headers)] == [name for name, _ in made.headers]
 
 
 @pytest.mark.parametrize("word", ["=?utf-8?b?DQpCY2M6IHhAeQ==?=", "=?utf-8?q?=0D=0ABcc:_x@y?=", "a\r\nBcc: x@y"])

@@ -8,6 +8,7 @@ from sipd.cpl import CplError, compile, compile_on, terms_of
 from sipd.cpl.grammar import OPERATIONS
 from sipd.cpl.terms import operations_of
 from sipd.rows import Settings
+from sipd.script import Reject
 from tests.cpl.calls import facts, run
 
 PROXY = b"<cpl><incoming>\n<location url='sip:a@b'><proxy/></location></incoming></cpl>"
@@ -91,4 +92,5 @@ def test_a_user_part_of_digits_is_a_number_only_where_the_server_says_so(uri, pl
     )
     for phone_users, expected in ((False, plain), (True, by_looks)):
         _, end = run(compile(source, phone_users=phone_users), facts(from_=uri))
-        assert end.status == 400 + expected  # type: ignore[union-attr]
+        assert isinstance(end, Reject)
+        assert end.status == 400 + expected

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sipd.cpl import CplError, compile
-from sipd.script import Lookup, ProxyTo
+from sipd.script import Lookup, ProxyTo, Reject
 from tests.cpl.calls import facts, run
 from tests.cpl.test_schema import fits
 
@@ -34,14 +34,15 @@ def time(attributes: str) -> str:
 
 def inside(source: bytes, moment: str, zone: str = "", **options: object) -> bool:
     """Whether the call at that moment is in one of the times."""
-    program = compile(source, zone=zone, **options)  # type: ignore[arg-type]
+    program = compile(source, zone=zone, **options)  # type: ignore[arg-type]  # of whatever types they are
     _, end = run(program, facts(now=datetime.fromisoformat(moment)))
-    return end.status == 486  # type: ignore[union-attr]
+    assert isinstance(end, Reject)
+    return end.status == 486
 
 
 def findings(source: bytes, **options: object) -> list[Finding]:
     try:
-        return list(compile(source, **options).warnings)  # type: ignore[arg-type]
+        return list(compile(source, **options).warnings)  # type: ignore[arg-type]  # of whatever types they are
     except CplError as error:
         return list(error.findings)
 
@@ -309,7 +310,8 @@ def test_not_present_is_never_true_and_no_warning():
     )
     assert findings(source) == []
     _, end = run(compile(source), facts(now=datetime.fromisoformat("2026-11-27T14:00:00+00:00")))
-    assert end.status == 404  # type: ignore[union-attr]
+    assert isinstance(end, Reject)
+    assert end.status == 404
 
 
 @pytest.mark.parametrize("attributes", [row[0] for row in WARNED] + [row[0] for row in COVERED])

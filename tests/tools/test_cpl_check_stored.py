@@ -49,11 +49,11 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "sqlite:sip.db"
 
 
-def change(tmp_path: Path, *changes: object) -> None:
+def change(tmp_path: Path, *changes: Change) -> None:
     async def work() -> None:
         store = SqliteStore(tmp_path / "sip.db")
         await store.open()
-        assert await store.apply([changes]) == [None]  # type: ignore[list-item]
+        assert await store.apply([changes]) == [None]
         await store.close()
 
     trio.run(work)
