@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests import wire
-from tests.bench import mariadb
-from tests.bench.mariadb import MariaDb
+from tests import mariadb, wire
+from tests.mariadb import MariaDb
 from tests.running import HERE, Child
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Kamailio:
         """Raises AssertionError, with what it said, when it doesn't come up."""
         self._directory.mkdir(parents=True, exist_ok=True)
         if self._scenario.durable or self._scenario.cpl:
-            self._database = MariaDb(self._directory / "db")
+            self._database = MariaDb(self._directory / "db", settings={"innodb_log_file_size": "96M"})
             self._database.start()
             self._fill(self._database)
         config = self._directory / "kamailio.cfg"
@@ -152,7 +151,7 @@ class Kamailio:
         lines += [f'loadmodule "{name}.so"' for name in modules]
         lines += ['modparam("rr", "enable_full_lr", 1)', 'modparam("registrar", "max_expires", 7200)']
         if database is not None:
-            url = database.url("kamailio")
+            url = f"mysql://bench:bench@{HERE}:{database.port}/kamailio"
             lines.append(
                 f'modparam("usrloc|auth_db|cplc", "db_url", "{url}")'
                 if scenario.cpl and scenario.durable
