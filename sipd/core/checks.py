@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.privacy import can_be_given
-from sipd.core.routes import means_server, registers_elsewhere
+from sipd.core.routes import leads_here, means_server, registers_elsewhere
 from sipd.errors import (
     BadExtension,
     BadSyntax,
@@ -141,12 +141,14 @@ def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def check_own(inquiry: Inquiry, tables: Tables) -> None:
-    """For requests that we answer ourselves: a domain, not a number, for REGISTER (else 403), Require (§8.2.2.3)."""
+    """For requests that we answer ourselves: a domain of ours for REGISTER, no number or mere address (else 403), Require (§8.2.2.3)."""
     request = inquiry.request
     if request.method == "REGISTER":
         if not inquiry.uri.is_sip:
             raise Forbidden("Not a domain of this server")
         if registers_elsewhere(inquiry, tables):
+            if leads_here(inquiry.uri, tables, inquiry.context.places):
+                raise Forbidden("Not a domain of this server")  # nor is there another registrar to ask
             return
     elif request.method != "OPTIONS" or "Require" not in request.names or not is_options_to_us(inquiry, tables):
         return

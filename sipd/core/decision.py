@@ -41,7 +41,15 @@ class ScriptChecked(NamedTuple):
     at: float  # wall-clock seconds
 
 
-Mark = NonceUsed | LogInFailed | Challenged | ScriptChecked
+class Registering(NamedTuple):
+    """Mark: somebody registers another's address-of-record, as a delegate, or would have liked to (T13, T16)."""
+
+    who: str  # as whom he is known; empty: as nobody here
+    aor: str
+    allowed: bool
+
+
+Mark = NonceUsed | LogInFailed | Challenged | ScriptChecked | Registering
 
 
 class Respond(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.checks import EXTENSIONS, OWN_METHODS, is_options_to_us
-from sipd.core.decision import Respond
+from sipd.core.decision import Registering, Respond
 from sipd.core.forwarding import DIALOG_MAKERS
 from sipd.core.gruu import callee_of, is_gruu
 from sipd.core.identity import demand
@@ -84,13 +84,21 @@ def may_register(inquiry: Inquiry, tables: Tables) -> None:
             raise NotFound
         # From is the asserted identity (step 3); one that is no user here asserts nothing about others.
         if not sender:
-            sender = aor if address_of_record(request.from_.uri, tables) in ("", aor) else "?"
-    if sender != aor and not (user is not None and tables.may_register_for(sender, aor)):
-        inquiry.trace.append(Step("may_register", f"{sender} for {aor}", "denied"))
-        raise Forbidden
+            sender = address_of_record(request.from_.uri, tables) or aor
     if sender != aor:
-        inquiry.trace.append(Step("may_register", f"{sender} for {aor}", "delegate"))
+        _check_delegate(inquiry, tables, sender, aor, known=user is not None)
     inquiry.callee = aor
+
+
+def _check_delegate(inquiry: Inquiry, tables: Tables, sender: str, aor: str, *, known: bool) -> None:
+    """Whether the user named `sender` as one who may register for him, and not the other way round; else 403."""
+    allowed = known and tables.may_register_for(sender, aor)
+    inquiry.trace.append(Step("may_register", f"{sender} for {aor}", "delegate" if allowed else "denied"))
+    mark = Registering(sender, aor, allowed)
+    if mark not in inquiry.marks:  # it is, where a row had to be waited for
+        inquiry.marks = (*inquiry.marks, mark)
+    if not allowed:
+        raise Forbidden
 
 
 def may_relay(inquiry: Inquiry, tables: Tables) -> Respond | None:

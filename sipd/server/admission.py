@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.decision import Challenged, LogInFailed, NonceUsed, ScriptChecked
+from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Registering, ScriptChecked
 from sipd.guard import Rate
 from sipd.recent import Recent
 
@@ -49,6 +49,8 @@ class Admission:
                     self.guard.challenged.add(mark.call_id, now)
                 case ScriptChecked():
                     self.guard.uploads.add(mark.user, mark.size, mark.at)
+                case Registering():
+                    self._log.event("reg_delegate" if mark.allowed else "reg_denied", who=mark.who, aor=mark.aor)
                 case LogInFailed():
                     count = self.guard.failures.add(mark.username, mark.source, now)
                     self._log.event("login_failed", source=mark.source, username=mark.username, n=count)

@@ -10,7 +10,7 @@ from sipd.core.checks import CHECKS, check_loop, check_request, loop_mark
 from sipd.core.decision import Proxy, Respond
 from sipd.core.forwarding import PLAIN
 from sipd.core.preferences import ASKED
-from sipd.errors import BadExtension, LoopDetected, SipError
+from sipd.errors import BadExtension, Forbidden, LoopDetected, SipError
 from sipd.message import Draft, Request, parse
 from sipd.message.headers import USUAL
 from sipd.rows import Binding
@@ -158,6 +158,21 @@ def test_register_of_another_domain_is_a_request_to_be_relayed(uri, from_, statu
     spent = parse(bytes(foreign).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"))
     assert isinstance(spent, Request)
     assert status_of(spent, made) == 483
+
+
+@pytest.mark.parametrize("from_", ["<sip:alice@example.com>;tag=a", "<sip:zoe@elsewhere.example>;tag=z"])
+@pytest.mark.parametrize("auth", ["digest", "none"])
+@pytest.mark.parametrize("uri", ["sip:[2001:db8::1]", "sip:[2001:db8::1]:5060"])
+def test_a_place_of_ours_that_is_no_domain_registers_nobody_until_it_is_one(uri, auth, from_):
+    made = house()
+    made.tables.set(auth=auth)
+    asked = parse(bytes(register(from_=from_)).replace(b"REGISTER sip:example.com", f"REGISTER {uri}".encode()))
+    assert isinstance(asked, Request)
+    with pytest.raises(Forbidden) as caught:
+        made.decide(asked)
+    assert caught.value.text == "Not a domain of this server"
+    made.tables.domains[asked.uri.host] = "example.com"
+    assert status_of(asked, made) == (200 if auth == "none" else 401)
 
 
 # -- loops -------------------------------------------------------------------------

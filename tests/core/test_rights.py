@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipd.core.decision import Respond
+from sipd.core.decision import NonceUsed, Registering, Respond
 from sipd.errors import SipError
 from sipd.message import parse, parse_auth
 from sipd.rows import Binding
@@ -143,6 +143,22 @@ def test_who_may_register_whom(made, username, expected):
     before = dict(here.tables.contacts)
     assert outcome(here, proven(here, made, username)) == expected
     assert (here.tables.contacts == before) == (expected != "Commit")
+
+
+def test_who_acts_for_another_is_marked_with_both_names():
+    """So that the log can say it, be it done or refused (T13, T16)."""
+    here = house()
+    here.tables.delegates.add((BOB, ALICE))
+    done = here.decide(proven(here, register(CONTACT), "bob"))
+    assert Registering(BOB, ALICE, True) in done.marks
+    here.wall += 1  # another nonce
+    denied = here.decide(proven(here, register(CONTACT, aor=BOB), "alice"))
+    assert isinstance(denied, Respond)
+    assert (denied.status, [type(mark) for mark in denied.marks]) == (403, [NonceUsed, Registering])
+    assert Registering(ALICE, BOB, False) in denied.marks
+    here.wall += 1
+    own = here.decide(proven(here, register(CONTACT, cseq=9)))
+    assert [type(mark) for mark in own.marks] == [NonceUsed]
 
 
 def test_a_delegate_may_write_the_users_address_in_from():
