@@ -22,6 +22,7 @@ import trio
 
 from sipd.errors import SetupError
 from sipd.server.runs import plain
+from sipd.store.url import shown_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,8 @@ def control_path_of(url: DatabaseUrl) -> Path | None:
     """The same for a URL, one for all spellings of a file's path; None where nobody else can mean the same database."""
     if url.path is not None:
         return control_path(f"{url.scheme}:{url.path.resolve()}")
-    return None if url.scheme == "memory" else control_path(url.shown)
+    hosts = ",".join(sorted(map(shown_host, url.hosts)))  # whoever asks may have another user, order and options
+    return None if url.scheme == "memory" else control_path(f"{url.scheme}://{hosts}/{url.database}")
 
 
 # --- the server's side ---------------------------------------------------------------------------

@@ -131,9 +131,9 @@ def test_paths(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert control_path_of(parse_url("sqlite:link", base=tmp_path)) == one
     assert control_path_of(parse_url("memory:", base=tmp_path)) is None
-    assert control_path_of(parse_url("sql://u:one@h/d", base=tmp_path)) == control_path_of(
-        parse_url("sql://u:two@h/d", base=tmp_path)
-    )
+    assert control_path_of(parse_url("sql://u:one@h,i/d", base=tmp_path)) == control_path_of(
+        parse_url("sql://admin:two@i,h:3306/d?tls=required", base=tmp_path)
+    ), "whoever asks may have another user, order and options"
     assert runtime_directory().stat().st_mode & 0o777 == 0o700
 
 

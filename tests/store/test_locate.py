@@ -1,15 +1,11 @@
-"""Which database: the order of those who may say so, and what a URL may look like."""
+"""Which database: the order of those who may say so."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sipd.errors import SetupError
-from sipd.store import BACKENDS, hidden, locate, open_store, parse_url
-from sipd.store.url import SCHEMES
+from sipd.store import locate
 
 SAYERS = ["-D", "-f", "SIPD_DATABASE", "cwd", "etc", "embedded"]
 
@@ -59,77 +55,6 @@ def test_nowhere_to_put_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "fields"),
-    [
-        ("sqlite:///var/x.sqlite3", {"scheme": "sqlite", "path": Path("/var/x.sqlite3")}),
-        ("sqlite:/var/x.sqlite3", {"path": Path("/var/x.sqlite3")}),
-        ("sqlite:sub/x.sqlite3", {"path": Path("/base/sub/x.sqlite3")}),
-        ("  SQLITE:x \n", {"path": Path("/base/x")}),
-        ("memory:", {"scheme": "memory", "path": None}),
-        ("sql://root:passwd@db.example.com:3306/sip", {"user": "root", "password": "passwd", "port": 3306}),
-        ("sql://root@db/sip", {"user": "root", "password": "", "host": "db", "port": None, "database": "sip"}),
-        ("sql://db/sip", {"user": "", "host": "db", "database": "sip"}),
-        ("sql://u:p@[2001:db8::1]:3306/sip", {"host": "2001:db8::1", "port": 3306}),
-        ("sql://u%40h:p%3A%2F%40@db/my%20sip", {"user": "u@h", "password": "p:/@", "database": "my sip"}),
-    ],
-)
-def test_a_url_says(text, fields):
-    url = parse_url(text, base=Path("/base"))
-    assert {name: getattr(url, name) for name in fields} == fields
-    assert parse_url(text, base=Path("/base")) == url
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "sip",
-        "mysql://root:secretive@db/sip",
-        "sqlite:",
-        "sqlite://file",
-        "sqlite:///dir/",
-        "memory:x",
-        "sql:",
-        "sql://",
-        "sql://db",
-        "sql://db/",
-        "sql://u:secretive@db:99999/sip",
-        "sql://u:secretive@db:0/sip",
-        "sql://u:secretive@db:٣/sip",
-        "sql://u:secre%zztive@db/sip",
-        "sql://u:secre%fftive@db/sip",
-        "sql://u:secre/secretive@db/sip",
-        "sql://u:secretive@[:::g]/sip",
-        "sql://u:secretive@db/a/b",
-        "sql:u:secretive@db/sip",
-        "sqlite:x\0y",
-    ],
-)
-def test_a_bad_url_is_an_error_that_shows_no_password(tmp_path, text):
-    with pytest.raises(SetupError) as error:
-        locate(text, None, {}, tmp_path)
-    assert "secretive" not in str(error.value)
-    assert "sqlite:///path/file" in error.value.hint, "says what a URL looks like"
-
-
-@given(
-    password=st.text(st.characters(codec="utf-8", exclude_characters=":/@%?#[]\0")).filter(lambda text: len(text) > 5)
-)
-def test_a_password_is_never_shown(password):
-    text = f"sql://root:{password}@db:3306/sip"
-    url = parse_url(text, base=Path("/"))
-    for shown in (str(url), repr(url), url.shown, f"{url}", hidden(text), hidden(f"mysql{text}")):
-        assert password not in shown
-    assert url.shown == "sql://root:***@db:3306/sip"
-
-
-@given(text=st.text() | st.text(alphabet="sql:/@%0[]*.").map(lambda rest: f"sql:{rest}"))
-def test_any_text_is_a_url_or_a_setup_error(text):
-    with suppress(SetupError):
-        parse_url(text, base=Path("/"))
-
-
-@pytest.mark.parametrize(
     ("content", "said"),
     [(b"", "has 0 lines"), (b"sqlite:a\nsqlite:b\n", "has 2 lines"), (b"\xff\xfe", "not a text file"), (b"x", "not a")],
 )
@@ -163,9 +88,3 @@ def test_a_password_that_others_can_read_is_warned_of(tmp_path, mode, warned):
 
 def test_a_password_in_a_process_list_is_warned_of(tmp_path):
     assert locate("sql://root:secretive@db/sip", None, {}, tmp_path).warnings
-
-
-def test_every_scheme_has_a_backend():
-    assert set(BACKENDS) == set(SCHEMES)
-    with pytest.raises(SetupError, match=r"sql://root:\*\*\*@db/sip: MySQL comes with a later version"):
-        open_store(parse_url("sql://root:secretive@db/sip", base=Path("/")))
