@@ -10,12 +10,13 @@ import hashlib
 import re
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
-from sipd.errors import BadSyntax
+from sipd.errors import BadSyntax, SetupError
 from sipd.message import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def _md5(text: bytes) -> str:
@@ -26,12 +27,48 @@ def _sha256(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-ALGORITHMS: Final[Mapping[str, Callable[[bytes], str]]] = {"SHA-256": _sha256, "MD5": _md5}
+def _sha512_256(text: bytes) -> str:
+    return hashlib.new("sha512_256", text).hexdigest()
+
+
+def _has_sha512_256() -> bool:
+    # OpenSSL's, which hashlib does not promise: a Python may be linked to a library that has none.
+    try:
+        _sha512_256(b"")
+    except ValueError:
+        return False
+    return True
+
+
+ALGORITHMS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "SHA-512-256": _sha512_256,
+    "SHA-256": _sha256,
+    "MD5": _md5,
+}
 """The algorithms known, by the name they have in a challenge (RFC 7616 §6.1): bytes to lower-case hex."""
+
+DIGITS: Final[Mapping[str, int]] = {"SHA-512-256": 64, "SHA-256": 64, "MD5": 32}
+"""How many hex digits each gives (RFC 8760 §2.2)."""
+
+HAS_SHA512_256: Final = _has_sha512_256()
+"""Whether the Python that runs has the one that not every one has."""
+
+QOPS: Final = ("auth", "auth-int")
+"""The qualities of protection known (RFC 7616 §3.3)."""
 
 _BY_LOWER_NAME: Final = {name.lower(): name for name in ALGORITHMS}
 _NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}")
-_REQUIRED: Final = ("username", "realm", "nonce", "uri", "response")
+_REQUIRED: Final = ("realm", "nonce", "uri", "response")
+_EXTENDED: Final = re.compile(r"utf-8'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)", re.IGNORECASE)
+
+
+def check_algorithms(names: Sequence[str]) -> None:
+    """Raises SetupError where one of these can't be had from the Python that runs."""
+    if "SHA-512-256" in names and not HAS_SHA512_256:
+        raise SetupError(
+            "digest_algorithms names SHA-512-256, which this Python has not: its OpenSSL knows no SHA-512/256",
+            "Take it out: sipdctl server set 'digest_algorithms=SHA-256 MD5'",
+        )
 
 
 class Credentials(NamedTuple):
@@ -62,6 +99,7 @@ def credentials(params: Mapping[str, str]) -> Credentials:
     for name in _REQUIRED:
         if name not in params:
             raise BadSyntax(f"credentials without {name}")
+    username = _username(params)
     algorithm = params.get("algorithm", "MD5")
     qop = params.get("qop", "").lower()
     cnonce, nc = "", ""
@@ -72,7 +110,7 @@ def credentials(params: Mapping[str, str]) -> Credentials:
         if _NONCE_COUNT.fullmatch(nc) is None:
             raise BadSyntax("nc is not eight hex digits")
     return Credentials(
-        params["username"],
+        username,
         params["realm"],
         params["nonce"],
         params["uri"],
@@ -82,6 +120,25 @@ def credentials(params: Mapping[str, str]) -> Credentials:
         cnonce,
         nc,
     )
+
+
+def _username(params: Mapping[str, str]) -> str:
+    """The user's name from `username`, or from `username*` as RFC 5987 writes it; both at once are an error (§3.4)."""
+    plain, extended = params.get("username"), params.get("username*")
+    if plain is not None and extended is not None:
+        raise BadSyntax("credentials with two usernames")
+    if plain is not None:
+        return plain
+    if extended is None:
+        raise BadSyntax("credentials without username")
+    found = _EXTENDED.fullmatch(extended)
+    try:
+        name = "" if found is None else unquote_to_bytes(found[1]).decode("utf-8")
+    except UnicodeDecodeError:
+        name = ""
+    if not name.isprintable() or not name:
+        raise BadSyntax("username* can't be read")
+    return name
 
 
 def ha1(username: str, realm: str, password: str, algorithm: str = "MD5") -> str:
@@ -109,14 +166,17 @@ def verify(secret: str, method: str, claim: Credentials, body: bytes = b"") -> b
 
     False for an algorithm or a qop that is never offered.
     """
-    if claim.algorithm not in ALGORITHMS or claim.qop not in ("", "auth", "auth-int"):
+    if claim.algorithm not in ALGORITHMS or claim.qop not in ("", *QOPS):
         return False
     return compare_digest(expected(secret, method, claim, body).encode(), _encoded(claim.response))
 
 
-def challenge(realm: str, nonce: str, algorithm: str, *, stale: bool = False) -> str:
-    """The value of a WWW-Authenticate or Proxy-Authenticate header field (§3.3, RFC 8760 §2.3)."""
-    text = f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"'
+def challenge(realm: str, nonce: str, algorithm: str, *, qop: str = "auth", stale: bool = False) -> str:
+    """The value of a WWW-Authenticate or Proxy-Authenticate header field (§3.3, RFC 8760 §2.3).
+
+    `qop`: what is offered, as it stands between the quotation marks; never empty (RFC 8760 §2.6 item 8).
+    """
+    text = f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, qop="{qop}"'
     return f"{text}, stale=true" if stale else text
 
 
