@@ -132,7 +132,11 @@ class ScriptError(SipError):
 
 
 class StoreAway(Exception):
-    """The database can't be reached, or refused a transaction for a passing reason."""
+    """The database can't be reached, or refused a transaction for a passing reason: nothing was committed."""
+
+
+class CommitUnknown(StoreAway):
+    """The COMMIT itself failed: whether the changes are stored will be seen when the database is back."""
 
 
 class SetupError(Exception):

@@ -27,6 +27,8 @@ class User(NamedTuple):
     role: Literal["regular", "administrator"] = "regular"
     gateway_class: str = ""
     full_name: str = ""
+    ha1_sha512_256: str = ""
+    ha1_sha512_256_full: str = ""
 
 
 class Binding(NamedTuple):
@@ -84,7 +86,7 @@ class Settings(NamedTuple):
     host_name: str = ""  # what we call ourselves where a socket has no address; empty: detected
     root: str = ""  # directory the server changes to; empty: stays
     debug: str = ""  # categories as of -d, space-separated
-    auth: Literal["digest", "none"] = "digest"
+    auth: Literal["digest", "basic", "none"] = "digest"  # basic: over TLS and loopback only, digest elsewhere
     digest_algorithms: str = "SHA-256 MD5"  # most preferred first (RFC 8760)
     digest_uri_check: Literal["host", "strict", "off"] = "host"
     nonce_life: int = 300  # seconds
@@ -124,6 +126,9 @@ class Settings(NamedTuple):
     mail_server: str = ""  # host or host:port that takes the mails of scripts; empty: they send none
     mail_from: str = ""  # whose address these mails bear; empty: the user's own
     mail_limit: int = 20  # mails that one user's scripts may send an hour
+    digest_qop: str = "auth"  # what a digest may protect: auth, or auth auth-int (RFC 7616 §3.3)
+    cache_refresh: int = 600  # seconds between two looks at all rows, besides what the change log tells
+    max_subscriptions: int = 10000  # subscriptions to registrations at once (RFC 3680)
 
 
 class Peer(NamedTuple):
@@ -216,6 +221,44 @@ class DropDelegate(NamedTuple):
     delegate: str
 
 
+class PutAlias(NamedTuple):
+    """Let calls to `alias` (user@domain) reach this user; several users of one alias are a group."""
+
+    alias: str
+    user: str
+
+
+class DropAlias(NamedTuple):
+    """No longer let them reach him."""
+
+    alias: str
+    user: str
+
+
+class PutDial(NamedTuple):
+    """Store this row of the dial plan, by its position: a pattern of digits and what becomes of them."""
+
+    position: int
+    pattern: str
+    replacement: str
+
+
+class DropDial(NamedTuple):
+    """Remove the row at that position."""
+
+    position: int
+
+
+class Expect(NamedTuple):
+    """Carry the group out only where nobody changed the bindings of `aor` since this version; it counts up.
+
+    Comes first in its group. 0: none has been counted yet.
+    """
+
+    aor: str
+    version: int
+
+
 class PutPeer(NamedTuple):
     """Trust this server, or change what is kept of the one of that name."""
 
@@ -284,6 +327,11 @@ Change = (
     | DropDomain
     | PutDelegate
     | DropDelegate
+    | PutAlias
+    | DropAlias
+    | PutDial
+    | DropDial
+    | Expect
     | PutPeer
     | DropPeer
     | PutSettings

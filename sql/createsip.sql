@@ -1,4 +1,4 @@
--- The configuration database of sipd, schema version 3.
+-- The configuration database of sipd, schema version 4.
 --
 -- One text for SQLite and for MySQL/MariaDB: only what both understand stands
 -- here, what only MySQL needs is inside /*! ... */, which others skip.
@@ -58,7 +58,10 @@ CREATE TABLE server (
     script_log_lines  INTEGER      NOT NULL,
     mail_server       VARCHAR(255) NOT NULL,
     mail_from         VARCHAR(255) NOT NULL,
-    mail_limit        INTEGER      NOT NULL
+    mail_limit        INTEGER      NOT NULL,
+    digest_qop        VARCHAR(64)  NOT NULL,
+    cache_refresh     INTEGER      NOT NULL,
+    max_subscriptions INTEGER      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE domain (
@@ -76,7 +79,9 @@ CREATE TABLE users (
     level           VARCHAR(16)  NOT NULL,        -- never, requested, required
     role            VARCHAR(16)  NOT NULL,        -- regular, administrator
     gateway_class   VARCHAR(64)  NOT NULL,
-    full_name       VARCHAR(255) NOT NULL
+    full_name       VARCHAR(255) NOT NULL,
+    ha1_sha512_256      VARCHAR(64) NOT NULL,
+    ha1_sha512_256_full VARCHAR(64) NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE contacts (
@@ -98,6 +103,27 @@ CREATE TABLE contacts (
     gruu       VARCHAR(16)   NOT NULL,            -- which temporary GRUUs of this instance are good
     PRIMARY KEY (aor, uri, flow_key),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE registrations (
+    aor     VARCHAR(255) NOT NULL PRIMARY KEY,
+    version BIGINT       NOT NULL,                -- counts up with every REGISTER: which of two servers came first
+    FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE TABLE aliases (
+    alias        VARCHAR(255) NOT NULL,           -- user@domain; several rows of one alias are a group
+    primary_user VARCHAR(255) NOT NULL,
+    PRIMARY KEY (alias, primary_user),
+    FOREIGN KEY (primary_user) REFERENCES users (aor) ON DELETE CASCADE
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+CREATE INDEX aliases_user ON aliases (primary_user);
+
+CREATE TABLE dialplan (
+    position    INTEGER      NOT NULL PRIMARY KEY, -- the first row that matches counts
+    pattern     VARCHAR(255) NOT NULL,
+    replacement VARCHAR(255) NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE third_parties (
@@ -165,4 +191,14 @@ CREATE TABLE licence (
     added        DOUBLE      NOT NULL
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
-INSERT INTO sipd_meta (name, value) VALUES ('schema', '3');
+CREATE TABLE change_log (                         -- filled by triggers: how servers hear of changes
+    id         INTEGER      NOT NULL PRIMARY KEY /*! AUTO_INCREMENT */,
+    origin     VARCHAR(64)  NOT NULL,             -- of the server that made it; empty: of any other program
+    what       VARCHAR(32)  NOT NULL,             -- the table
+    name       VARCHAR(500) NOT NULL,             -- the key of the row, or its address-of-record
+    changed_at BIGINT       NOT NULL
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
+
+/*! ALTER TABLE change_log MODIFY id BIGINT NOT NULL AUTO_INCREMENT */;
+
+INSERT INTO sipd_meta (name, value) VALUES ('schema', '4');

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEANINGS: Final = {
-    "auth": "how users prove who they are; `none`: nobody has to (for trying things out)",
+    "auth": "how users prove who they are; `basic`: by password over TLS and loopback, by digest elsewhere; `none`:"
+    " nobody has to (for trying things out)",
     "digest_uri_check": "how far the `uri` of the credentials must agree with the Request-URI",
     "mode": "`proxy`: send requests on; `redirect`: tell the caller where to go; `stateless`: send on what has one"
     " way without keeping anything of it (§16.11)",
@@ -51,7 +52,7 @@ MEANINGS: Final = {
     "nonce_life": "seconds that a nonce may be used",
     "max_script": "bytes of a script",
     "max_transactions": "requests waiting for their answer; more are refused with 503",
-    "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-256, MD5",
+    "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-512-256, SHA-256, MD5",
 }
 """Meanings of settings whose comment in sipd/rows.py says less, or that have none there."""
 

@@ -47,6 +47,10 @@ class SimulatedHouse(NamedTuple):
         """The user of that address-of-record."""
         return User(aor, aor.rpartition("@")[2]) if self.knows(aor) or not self.complete else None
 
+    def alias(self, aor: str) -> Sequence[str]:
+        """Nobody: no aliases are told of."""
+        return ()
+
     def bindings(self, aor: str) -> Sequence[Binding]:
         """His registered contacts."""
         if self.knows(aor) or self.complete:

@@ -36,6 +36,9 @@ class Tables(Protocol):
     def user(self, aor: str) -> User | None:
         """The user of that address-of-record; None when there is none."""
 
+    def alias(self, aor: str) -> Sequence[str]:
+        """The users that calls to this address reach, when it is an alias; several: a group."""
+
     def bindings(self, aor: str) -> Sequence[Binding]:
         """The committed bindings, expired ones possibly among them."""
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         Binding,
         Change,
         Peer,
+        PutAlias,
         PutDelegate,
+        PutDial,
         PutDomain,
         PutTimezone,
         Script,
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
 
 class Refused(Exception):
     """A group of changes that can't be carried out as things are, such as a binding of a user who is gone."""
+
+
+class Conflict(Refused):
+    """Another server was first: the rows that this group was decided on are not what is stored (`Expect`)."""
+
+
+class Key(NamedTuple):
+    """What a row of the change log names: a table, and the key of a row or its address-of-record."""
+
+    what: str
+    name: str
 
 
 class Removed(NamedTuple):
@@ -52,6 +65,9 @@ class Snapshot(NamedTuple):
     secret_key: bytes
     removed: Sequence[Removed] = ()
     timezones: Sequence[PutTimezone] = ()
+    aliases: Sequence[PutAlias] = ()
+    dialplan: Sequence[PutDial] = ()
+    versions: Sequence[tuple[str, int]] = ()  # of each address-of-record: how often its bindings were changed
 
 
 class Store(Protocol):
@@ -63,6 +79,10 @@ class Store(Protocol):
     @property
     def immediate(self) -> bool:
         """Whether `apply_now` returns without waiting for anything, so that it may be called on the event loop."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether several servers may write to it: changes of bindings then say what they `Expect`."""
 
     @property
     def shown(self) -> str:
@@ -94,14 +114,24 @@ class Store(Protocol):
         """Carry out all groups in one transaction, durable on return; one result per group.
 
         None: done. Refused: this group left nothing behind, the others stand.
-        Raises StoreAway when nothing was committed.
+        Conflict, a Refused: what it expects is not so any more. Raises StoreAway
+        when nothing was committed, CommitUnknown when that can't be told.
         """
 
     def apply_now(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
         """The same as a plain call, which waits for the disk unless `immediate`."""
 
-    async def changed_outside(self) -> bool:
-        """Whether somebody else has committed changes since the last `load_all`."""
+    async def news(self) -> Sequence[Key] | None:
+        """What others have changed since the last call, or the last `load_all`; None: can't be told, load all.
+
+        A key may come more than once, and for a change that was seen before.
+        """
+
+    async def load_some(self, keys: Sequence[Key]) -> Snapshot:
+        """The rows of these keys that are there, all of one moment, which no call of `news` before was after.
+
+        Of a key `users` or `contacts` those of that address-of-record in every table it owns rows of.
+        """
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines that this user's scripts logged, oldest first (RFC 3880 §7.2)."""

@@ -102,6 +102,10 @@ class Cache:
         """The user of that address-of-record."""
         return self._image.users.get(aor)
 
+    def alias(self, aor: str) -> tuple[str, ...]:
+        """The users that calls to this address reach."""
+        return self._image.aliases.get(aor, ())
+
     def bindings(self, aor: str) -> tuple[Binding, ...]:
         """The committed bindings; expired ones stay until the sweep."""
         return self._image.bindings.get(aor, ())
@@ -272,7 +276,7 @@ class Cache:
 
     async def catch_up(self) -> None:
         """Load again if somebody else has changed the database. Raises StoreAway, SetupError."""
-        if self.stale or await self.store.changed_outside():
+        if self.stale or await self.store.news() is None:
             await self.reload()
 
     async def watch_outside(

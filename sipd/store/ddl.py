@@ -9,7 +9,7 @@ from typing import Final
 
 from sipd.errors import SetupError
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """The schema version that this code reads and writes (row `schema` of sipd_meta)."""
 
 NAME: Final = "createsip.sql"

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from sipd.hop import Way
 from sipd.rows import (
     AddScriptLog,
+    DropAlias,
     DropBinding,
     DropDelegate,
+    DropDial,
     DropDomain,
     DropPeer,
     DropScript,
     DropTimezone,
     DropUser,
     EnableScript,
+    Expect,
+    PutAlias,
     PutBinding,
     PutDelegate,
+    PutDial,
     PutDomain,
     PutLicence,
     PutPeer,
@@ -32,12 +37,13 @@ from sipd.rows import (
     ScriptKind,
     TrimScriptLog,
 )
+from sipd.store.base import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sipd.rows import Binding, Change, Peer, Script, Settings, User
-    from sipd.store.base import Snapshot
+    from sipd.store.base import Key
 
 _GRUU: Final = re.compile(r"(?:[0-9a-f]{12})?", re.ASCII)
 
@@ -50,7 +56,20 @@ V = TypeVar("V")
 class Image:
     """All rows, keyed as they are asked for; addresses-of-record and domains are canonical."""
 
-    __slots__ = ("bindings", "delegates", "domains", "peers", "removed", "scripts", "settings", "timezones", "users")
+    __slots__ = (
+        "aliases",
+        "bindings",
+        "delegates",
+        "dialplan",
+        "domains",
+        "peers",
+        "removed",
+        "scripts",
+        "settings",
+        "timezones",
+        "users",
+        "versions",
+    )
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
@@ -62,6 +81,9 @@ class Image:
         self.peers: dict[str, Peer] = {}
         self.settings: dict[str, Settings] = {}
         self.timezones: dict[str, PutTimezone] = {}
+        self.aliases: dict[str, tuple[str, ...]] = {}  # the users that an alias leads to
+        self.dialplan: dict[int, PutDial] = {}
+        self.versions: dict[str, int] = {}  # of the bindings of an address-of-record, see `Expect`
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Image:
@@ -74,6 +96,10 @@ class Image:
         image.peers = {peer.name: peer for peer in snapshot.peers}
         image.settings = {settings.name: settings for settings in snapshot.settings}
         image.timezones = {zone.url: zone for zone in snapshot.timezones}
+        for row in snapshot.aliases:
+            image.put_alias(row)
+        image.dialplan = {row.position: row for row in snapshot.dialplan}
+        image.versions = dict(snapshot.versions)
         return image
 
     def fill(self, users: list[User], bindings: list[Binding], old: Image) -> Iterator[None]:
@@ -159,6 +185,9 @@ class Image:
             self.scripts.pop((aor, kind), None)
             self.removed.pop((aor, kind), None)
         self.delegates = {row for row in self.delegates if aor not in row}
+        self.versions.pop(aor, None)
+        for alias in [alias for alias, users in self.aliases.items() if aor in users]:
+            self.drop_alias(DropAlias(alias, aor))
 
     def put_domain(self, change: PutDomain) -> None:
         """Make a domain local."""
@@ -175,6 +204,32 @@ class Image:
     def drop_delegate(self, change: DropDelegate) -> None:
         """No longer allow him."""
         self.delegates.discard((change.aor, change.delegate))
+
+    def put_alias(self, change: PutAlias) -> None:
+        """Let an alias lead to one user more."""
+        users = self.aliases.get(change.alias, ())
+        if change.user not in users:
+            self.aliases[change.alias] = tuple(sorted((*users, change.user)))
+
+    def drop_alias(self, change: DropAlias) -> None:
+        """No longer let it lead to him."""
+        left = tuple(user for user in self.aliases.get(change.alias, ()) if user != change.user)
+        if left:
+            self.aliases[change.alias] = left
+        else:
+            self.aliases.pop(change.alias, None)
+
+    def put_dial(self, change: PutDial) -> None:
+        """Store a row of the dial plan."""
+        self.dialplan[change.position] = change
+
+    def drop_dial(self, change: DropDial) -> None:
+        """Remove it."""
+        self.dialplan.pop(change.position, None)
+
+    def expect(self, change: Expect) -> None:
+        """Count the change of the bindings that follows."""
+        self.versions[change.aor] = change.version + 1
 
     def put_peer(self, change: PutPeer) -> None:
         """Trust a server."""
@@ -228,6 +283,11 @@ class Image:
         changes += [DropDomain(name) for name in self.domains if name not in new.domains]
         changes += [PutDelegate(*row) for row in new.delegates - self.delegates]
         changes += [DropDelegate(*row) for row in self.delegates - new.delegates]
+        now, then = _pairs(new.aliases), _pairs(self.aliases)
+        changes += [PutAlias(*row) for row in now - then]
+        changes += [DropAlias(*row) for row in then - now]
+        changes += [row for position, row in new.dialplan.items() if self.dialplan.get(position) != row]
+        changes += [DropDial(position) for position in self.dialplan if position not in new.dialplan]
         changes += [PutPeer(peer) for name, peer in new.peers.items() if self.peers.get(name) != peer]
         changes += [DropPeer(name) for name in self.peers if name not in new.peers]
         changes += [
@@ -262,7 +322,9 @@ def _needed(change: Change) -> tuple[str, ...]:
             return (change.script.aor,)
         case PutDelegate():
             return (change.aor, change.delegate)
-        case AddScriptLog():
+        case PutAlias():
+            return (change.user,)
+        case AddScriptLog() | Expect():
             return (change.aor,)
         case _:
             return ()
@@ -271,6 +333,39 @@ def _needed(change: Change) -> tuple[str, ...]:
 def _other(old: Mapping[K, V], new: Mapping[K, V]) -> Iterator[V]:
     return (row for key, row in new.items() if old.get(key) is not row)
 
+
+def _pairs(aliases: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+    return {(alias, user) for alias, users in aliases.items() for user in users}
+
+
+def only(snapshot: Snapshot, keys: Sequence[Key]) -> Snapshot:
+    """Of these rows those that the keys name."""
+    names: dict[str, set[str]] = {}
+    for what, name in keys:
+        names.setdefault("users" if what in OWNED else what, set()).add(name)
+    aors, empty = names.get("users", set()), set[str]()
+    domains, peers, servers, zones, aliases, dials = (
+        names.get(table, empty) for table in ("domain", "peers", "server", "timezones", "aliases", "dialplan")
+    )
+    return Snapshot(
+        users=[row for row in snapshot.users if row.aor in aors],
+        bindings=[row for row in snapshot.bindings if row.aor in aors],
+        scripts=[row for row in snapshot.scripts if row.aor in aors],
+        domains=[row for row in snapshot.domains if row.name in domains],
+        delegates=[row for row in snapshot.delegates if row.aor in aors],
+        peers=[row for row in snapshot.peers if row.name in peers],
+        settings=[row for row in snapshot.settings if row.name in servers],
+        secret_key=snapshot.secret_key,
+        removed=[row for row in snapshot.removed if row.aor in aors],
+        timezones=[row for row in snapshot.timezones if row.url in zones],
+        aliases=[row for row in snapshot.aliases if row.alias in aliases or row.user in aors],
+        dialplan=[row for row in snapshot.dialplan if str(row.position) in dials],
+        versions=[row for row in snapshot.versions if row[0] in aors],
+    )
+
+
+OWNED: Final = frozenset({"users", "contacts", "scripts", "third_parties", "registrations"})
+"""Tables whose rows are named by the address-of-record that they belong to."""
 
 DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     PutBinding: Image.put_binding,
@@ -284,6 +379,11 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     DropDomain: Image.drop_domain,
     PutDelegate: Image.put_delegate,
     DropDelegate: Image.drop_delegate,
+    PutAlias: Image.put_alias,
+    DropAlias: Image.drop_alias,
+    PutDial: Image.put_dial,
+    DropDial: Image.drop_dial,
+    Expect: Image.expect,
     PutPeer: Image.put_peer,
     DropPeer: Image.drop_peer,
     PutSettings: Image.put_settings,

@@ -12,25 +12,29 @@ from sipd.rows import (
     DropScript,
     DropUser,
     EnableScript,
+    Expect,
+    PutAlias,
     PutDelegate,
     PutDomain,
     PutScript,
     ScriptVersion,
     TrimScriptLog,
 )
-from sipd.store.base import Refused, Removed, Snapshot
-from sipd.store.image import Image, missing_user
+from sipd.store.base import Conflict, Refused, Removed, Snapshot
+from sipd.store.image import Image, missing_user, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sipd.rows import Change, ScriptKind
+    from sipd.store.base import Key
 
 
 class MemoryStore:
     """A Store in dictionaries. Its `apply_now` waits for nothing, so the Writer commits inline."""
 
     immediate: Final = True
+    shared: Final = False
     shown: Final = "memory:"
 
     def __init__(self) -> None:
@@ -81,6 +85,9 @@ class MemoryStore:
             secret_key=self._secret_key,
             removed=[Removed(*key, version) for key, version in image.removed.items()],
             timezones=list(image.timezones.values()),
+            aliases=[PutAlias(alias, user) for alias, users in image.aliases.items() for user in users],
+            dialplan=list(image.dialplan.values()),
+            versions=list(image.versions.items()),
         )
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -96,6 +103,9 @@ class MemoryStore:
         missing = missing_user(self._image.users, group)
         if missing is not None:
             return Refused(f"no such user: {missing}")
+        for change in group:
+            if isinstance(change, Expect) and self._image.versions.get(change.aor, 0) != change.version:
+                return Conflict(f"the bindings of {change.aor} were changed meanwhile")
         for change in group:
             if isinstance(change, PutScript | DropScript | EnableScript):
                 self._change_script(change)
@@ -135,10 +145,14 @@ class MemoryStore:
         earlier = max((settings.script_versions for settings in image.settings.values()), default=0)
         del rows[: max(0, len(rows) - 1 - earlier)]
 
-    async def changed_outside(self) -> bool:
-        """Never: nobody else sees this memory."""
+    async def news(self) -> Sequence[Key] | None:
+        """Never any: nobody else sees this memory."""
         await trio.lowlevel.checkpoint()
-        return False
+        return ()
+
+    async def load_some(self, keys: Sequence[Key]) -> Snapshot:
+        """The rows of these keys."""
+        return only(await self.load_all(), keys)
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""

@@ -16,7 +16,8 @@ HINTS: Final = get_type_hints(Settings)
 WORDS: Final = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 WORDS_OF: Final = {
-    "digest_algorithms": {"SHA-256", "MD5"},
+    "digest_algorithms": {"SHA-512-256", "SHA-256", "MD5"},
+    "digest_qop": {"auth", "auth-int"},
     "debug": {"all", "sql", "net", "sdp", "misc"},
 }
 """Settings that are a list of words, and the words there are."""
@@ -41,6 +42,8 @@ BOUNDS: Final = {
     "script_traces": (0, 1000),
     "script_log_lines": (0, 100_000),
     "mail_limit": (0, 10_000),
+    "cache_refresh": (10, 86400),
+    "max_subscriptions": (0, 1_000_000),
 }
 """Least and most that a number may be.
 

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from sipd.errors import SetupError, StoreAway
-from sipd.rows import AddScriptLog, PutDelegate, PutDomain, PutTimezone
+from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, PutTimezone
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
+from sipd.store.image import only
 from sipd.store.lockfile import LockFile
 from sipd.store.sqlite_file import connect, create_file, create_tables, open_ours, trouble, use_log
 from sipd.store.worker import Worker
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sipd.rows import Binding, Change, ScriptKind, ScriptVersion
+    from sipd.store.base import Key
     from sipd.store.statements import Value
 
 SWITCH: Final = 0.0005
@@ -60,6 +62,7 @@ class SqliteStore:
     """
 
     immediate: Final = False
+    shared: Final = False  # by servers; tools may write to it at any time
 
     def __init__(self, path: str | os.PathLike[str], *, serving: bool = False, patience: float = 2.0) -> None:
         self.path = Path(path)
@@ -126,13 +129,17 @@ class SqliteStore:
             raise
         return results
 
-    async def changed_outside(self) -> bool:
-        """Whether another connection has committed since the last load."""
+    async def news(self) -> Sequence[Key] | None:
+        """Nothing, or None when another connection has committed since the last load."""
         async with self._turn:
             try:
-                return self._data_version() != self._seen
+                return () if self._data_version() == self._seen else None
             except sqlite3.Error as error:
                 raise StoreAway(f"{self.shown}: {error}") from error
+
+    async def load_some(self, keys: Sequence[Key]) -> Snapshot:
+        """The rows of these keys."""
+        return only(await self.load_all(), keys)
 
     async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
         """Every row, read in one transaction of a connection of its own; commits go on meanwhile."""
@@ -160,6 +167,9 @@ class SqliteStore:
                 secret_key=bytes.fromhex(key),
                 removed=[Removed(*row) for row in await _read(reader, sql.LAST_VERSIONS) if row[:2] not in there],
                 timezones=[PutTimezone(*row) for row in await _read(reader, sql.ALL_TIMEZONES)],
+                aliases=[PutAlias(*row) for row in await _read(reader, sql.ALL_ALIASES)],
+                dialplan=[PutDial(*row) for row in await _read(reader, sql.ALL_DIALS)],
+                versions=await _read(reader, sql.ALL_VERSIONS),
             )
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
@@ -215,11 +225,11 @@ class SqliteStore:
         try:
             for change in group:
                 sql.WRITE[type(change)](self._execute, change)
-        except REFUSALS as error:
+        except (*REFUSALS, Refused) as error:
             if not alone:
                 connection.execute("ROLLBACK TO whole")
                 connection.execute("RELEASE whole")
-            return Refused(_in_words(error))
+            return error if isinstance(error, Refused) else Refused(_in_words(error))
         if not alone:
             connection.execute("RELEASE whole")
         return None

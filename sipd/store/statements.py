@@ -16,17 +16,22 @@ from typing import Any, Final, Protocol
 from sipd.rows import (
     AddScriptLog,
     Binding,
+    DropAlias,
     DropBinding,
     DropDelegate,
+    DropDial,
     DropDomain,
     DropPeer,
     DropScript,
     DropTimezone,
     DropUser,
     EnableScript,
+    Expect,
     Peer,
+    PutAlias,
     PutBinding,
     PutDelegate,
+    PutDial,
     PutDomain,
     PutLicence,
     PutPeer,
@@ -40,6 +45,7 @@ from sipd.rows import (
     TrimScriptLog,
     User,
 )
+from sipd.store.base import Conflict
 
 Value = str | bytes | int | float | None
 
@@ -85,17 +91,24 @@ SWEEP_SCRIPT_VERSIONS: Final = """
         ) - COALESCE((SELECT MAX(script_versions) FROM server), 0)"""
 CHANGE_USER: Final = """
     UPDATE users SET realm = ?, ha1_md5 = ?, ha1_md5_full = ?, ha1_sha256 = ?, ha1_sha256_full = ?, level = ?,
-        role = ?, gateway_class = ?, full_name = ?
+        role = ?, gateway_class = ?, full_name = ?, ha1_sha512_256 = ?, ha1_sha512_256_full = ?
     WHERE aor = ?"""
 ADD_USER: Final = """
     INSERT INTO users (realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class,
-        full_name, aor)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        full_name, ha1_sha512_256, ha1_sha512_256_full, aor)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 DROP_USER: Final = "DELETE FROM users WHERE aor = ?"
 PUT_DOMAIN: Final = "REPLACE INTO domain (name, canonical) VALUES (?, ?)"
 DROP_DOMAIN: Final = "DELETE FROM domain WHERE name = ?"
 PUT_DELEGATE: Final = "REPLACE INTO third_parties (aor, delegate) VALUES (?, ?)"
 DROP_DELEGATE: Final = "DELETE FROM third_parties WHERE aor = ? AND delegate = ?"
+PUT_ALIAS: Final = "REPLACE INTO aliases (alias, primary_user) VALUES (?, ?)"
+DROP_ALIAS: Final = "DELETE FROM aliases WHERE alias = ? AND primary_user = ?"
+PUT_DIAL: Final = "REPLACE INTO dialplan (position, pattern, replacement) VALUES (?, ?, ?)"
+DROP_DIAL: Final = "DELETE FROM dialplan WHERE position = ?"
+FIRST_VERSION: Final = "INSERT INTO registrations (aor, version) VALUES (?, 1)"
+NEXT_VERSION: Final = "UPDATE registrations SET version = version + 1 WHERE aor = ? AND version = ?"
+HAS_VERSION: Final = "UPDATE registrations SET version = version WHERE aor = ?"
 PUT_PEER: Final = "REPLACE INTO peers (name, matches, gateway_class) VALUES (?, ?, ?)"
 DROP_PEER: Final = "DELETE FROM peers WHERE name = ?"
 PUT_SETTINGS: Final = """
@@ -105,8 +118,8 @@ PUT_SETTINGS: Final = """
         service_route, flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins,
         max_connections, max_connections_per_source, max_request_rate,
         time_zone, phone_users, script_hosts, script_versions, script_traces,
-        script_log_lines, mail_server, mail_from, mail_limit)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        script_log_lines, mail_server, mail_from, mail_limit, digest_qop, cache_refresh, max_subscriptions)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
         ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_SCRIPT_LOG: Final = "INSERT INTO script_log (aor, logged_at, name, line) VALUES (?, ?, ?, ?)"
 TRIM_SCRIPT_LOG: Final = """
@@ -119,7 +132,8 @@ PUT_META: Final = "REPLACE INTO sipd_meta (name, value) VALUES (?, ?)"
 
 GET_META: Final = "SELECT value FROM sipd_meta WHERE name = ?"
 ALL_USERS: Final = """
-    SELECT aor, realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class, full_name
+    SELECT aor, realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class, full_name,
+        ha1_sha512_256, ha1_sha512_256_full
     FROM users"""
 ALL_BINDINGS: Final = """
     SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params,
@@ -129,6 +143,9 @@ ALL_SCRIPTS: Final = "SELECT aor, kind, script, media_type, modified, modified_b
 LAST_VERSIONS: Final = "SELECT aor, kind, MAX(version) FROM script_versions GROUP BY aor, kind"
 ALL_DOMAINS: Final = "SELECT name, canonical FROM domain"
 ALL_DELEGATES: Final = "SELECT aor, delegate FROM third_parties"
+ALL_ALIASES: Final = "SELECT alias, primary_user FROM aliases"
+ALL_DIALS: Final = "SELECT position, pattern, replacement FROM dialplan"
+ALL_VERSIONS: Final = "SELECT aor, version FROM registrations"
 ALL_PEERS: Final = "SELECT name, matches, gateway_class FROM peers"
 ALL_SETTINGS: Final = """
     SELECT name, listen, host_name, root, debug, auth, digest_algorithms, digest_uri_check, nonce_life, mode,
@@ -137,7 +154,7 @@ ALL_SETTINGS: Final = """
         flow_timer, enum, tls_certificate, tls_key, tls_ca, tls_client, websocket_origins, max_connections,
         max_connections_per_source, max_request_rate,
         time_zone, phone_users, script_hosts, script_versions, script_traces,
-        script_log_lines, mail_server, mail_from, mail_limit
+        script_log_lines, mail_server, mail_from, mail_limit, digest_qop, cache_refresh, max_subscriptions
     FROM server ORDER BY name"""
 SCRIPT_VERSIONS: Final = """
     SELECT aor, kind, version, script, media_type, modified, modified_by, what FROM script_versions
@@ -207,6 +224,18 @@ def put_user(execute: Execute, change: PutUser) -> None:
         execute(ADD_USER, row)
 
 
+def expect(execute: Execute, change: Expect) -> None:
+    """Raises Conflict when another one came first."""
+    aor, version = change
+    if version:
+        if execute(NEXT_VERSION, change).rowcount:
+            return
+    elif not execute(HAS_VERSION, (aor,)).rowcount:
+        execute(FIRST_VERSION, (aor,))
+        return
+    raise Conflict(f"the bindings of {aor} were changed meanwhile")
+
+
 def put_settings(execute: Execute, change: PutSettings) -> None:
     """The columns stand in the order of the fields."""
     execute(PUT_SETTINGS, change.settings)
@@ -224,6 +253,11 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     DropDomain: lambda execute, change: execute(DROP_DOMAIN, change),
     PutDelegate: lambda execute, change: execute(PUT_DELEGATE, change),
     DropDelegate: lambda execute, change: execute(DROP_DELEGATE, change),
+    PutAlias: lambda execute, change: execute(PUT_ALIAS, change),
+    DropAlias: lambda execute, change: execute(DROP_ALIAS, change),
+    PutDial: lambda execute, change: execute(PUT_DIAL, change),
+    DropDial: lambda execute, change: execute(DROP_DIAL, change),
+    Expect: expect,
     PutPeer: lambda execute, change: execute(PUT_PEER, change.peer),
     DropPeer: lambda execute, change: execute(DROP_PEER, change),
     PutSettings: put_settings,

@@ -61,6 +61,7 @@ class DictTables:
     timezones: dict[str, bytes] = field(default_factory=dict)
     delegates: set[tuple[str, str]] = field(default_factory=set)
     peers: list[Peer] = field(default_factory=list)
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unknown: set[tuple[str, str]] = field(default_factory=set)
 
     def set(self, **changes: object) -> DictTables:
@@ -78,6 +79,9 @@ class DictTables:
     def user(self, aor: str) -> User | None:
         self._ask("user", aor)
         return self.users.get(aor)
+
+    def alias(self, aor: str) -> Sequence[str]:
+        return self.aliases.get(aor, ())
 
     def bindings(self, aor: str) -> Sequence[Binding]:
         self._ask("bindings", aor)

@@ -7,17 +7,22 @@ from hypothesis import strategies as st
 from sipd.errors import SetupError
 from sipd.rows import (
     AddScriptLog,
+    DropAlias,
     DropBinding,
     DropDelegate,
+    DropDial,
     DropDomain,
     DropPeer,
     DropScript,
     DropTimezone,
     DropUser,
     EnableScript,
+    Expect,
     Peer,
+    PutAlias,
     PutBinding,
     PutDelegate,
+    PutDial,
     PutDomain,
     PutPeer,
     PutScript,
@@ -28,7 +33,7 @@ from sipd.rows import (
     Settings,
     TrimScriptLog,
 )
-from sipd.store import Cache, MemoryStore, Refused, SqliteStore, create
+from sipd.store import Cache, Conflict, Key, MemoryStore, Refused, SqliteStore, create
 from sipd.store.base import Removed
 from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
 
@@ -76,6 +81,49 @@ class TestStore:
         await apply(store, PutPeer(Peer("pbx", "192.0.2.7", "office")), PutPeer(Peer("old", "192.0.2.8")))
         await apply(store, PutPeer(Peer("pbx", "cert:pbx.example.com")), DropPeer("old"), DropPeer("nobody"))
         assert list((await store.load_all()).peers) == [Peer("pbx", "cert:pbx.example.com")]
+
+    async def test_an_alias_leads_to_users_and_goes_with_them(self, store):
+        await apply(store, PutAlias("sales@example.com", ALICE), PutAlias("sales@example.com", BOB))
+        await apply(store, PutAlias("sales@example.com", BOB), PutAlias("al@example.com", ALICE))
+        assert (await contents(store)).aliases == [
+            PutAlias("al@example.com", ALICE),
+            PutAlias("sales@example.com", ALICE),
+            PutAlias("sales@example.com", BOB),
+        ]
+        await apply(store, DropAlias("al@example.com", ALICE), DropAlias("al@example.com", BOB))
+        await apply(store, DropUser(ALICE))
+        assert (await contents(store)).aliases == [PutAlias("sales@example.com", BOB)]
+
+    async def test_rows_of_the_dial_plan_are_kept_by_position(self, store):
+        await apply(store, PutDial(2, "9{x.}", r"tel:\1"), PutDial(1, "911", "sip:911@gate.example.com"))
+        await apply(store, PutDial(2, "8{x.}", r"tel:\1"), DropDial(1), DropDial(7))
+        assert (await contents(store)).dialplan == [PutDial(2, "8{x.}", r"tel:\1")]
+
+    async def test_a_group_that_expects_something_else_is_refused_whole(self, store):
+        first, second = binding(uri="sip:1@h"), binding(uri="sip:2@h")
+        await apply(store, Expect(ALICE, 0), PutBinding(first))
+        for wrong in (0, 2):
+            [error] = await store.apply([[Expect(ALICE, wrong), PutBinding(second)]])
+            assert isinstance(error, Conflict)
+        found = await contents(store)
+        assert (found.bindings, found.versions) == ([first], [(ALICE, 1)])
+        await apply(store, Expect(ALICE, 1), PutBinding(second))
+        await apply(store, Expect(BOB, 0))
+        found = await contents(store)
+        assert (found.bindings, found.versions) == ([first, second], [(ALICE, 2), (BOB, 1)])
+        [error] = await store.apply([[Expect("nobody@example.com", 0)]])
+        assert isinstance(error, Refused)
+        assert not isinstance(error, Conflict)
+
+    async def test_some_rows_are_those_of_the_keys(self, store):
+        await apply(store, PutBinding(binding()), PutBinding(binding(BOB)), PutAlias("al@example.com", ALICE))
+        await apply(store, PutPeer(Peer("pbx", "192.0.2.7")), PutDelegate(ALICE, BOB))
+        some = await store.load_some([Key("contacts", ALICE), Key("peers", "pbx"), Key("domain", "nowhere.example")])
+        assert (some.users, some.bindings, list(some.peers)) == ([user()], [binding()], [Peer("pbx", "192.0.2.7")])
+        assert (list(some.delegates), list(some.domains)) == ([PutDelegate(ALICE, BOB)], [])
+        assert list((await store.load_some([Key("domain", "example.com")])).domains) == [
+            PutDomain("example.com", "example.com")
+        ]
 
     async def test_a_binding_replaces_the_one_with_its_uri(self, store):
         await apply(store, PutBinding(binding(cseq=1)), PutBinding(binding(uri="sip:other@192.0.2.1")))

@@ -18,11 +18,14 @@ def test_a_random_password_has_64_bits_and_no_look_alikes():
         assert not set(letters) & set("l1o0IO")
 
 
-def test_the_four_hashes_of_a_user():
+def test_the_six_hashes_of_a_user():
     row = user_row("Jörg@example.com", "realm", "päss")
     md5 = [hashlib.md5(f"{name}:realm:päss".encode()).hexdigest() for name in ("Jörg", "Jörg@example.com")]
     sha = [hashlib.sha256(f"{name}:realm:päss".encode()).hexdigest() for name in ("Jörg", "Jörg@example.com")]
-    assert row == User("Jörg@example.com", "realm", md5[0], md5[1], sha[0], sha[1])
+    long = [
+        hashlib.new("sha512_256", f"{name}:realm:päss".encode()).hexdigest() for name in ("Jörg", "Jörg@example.com")
+    ]
+    assert row == User("Jörg@example.com", "realm", *md5, *sha, ha1_sha512_256=long[0], ha1_sha512_256_full=long[1])
     assert "päss" not in repr(row)
 
 

@@ -15,6 +15,7 @@ from tests.store.rows import ALICE, apply, binding, contents, script, user
 
 OLD = Path(__file__).parents[1] / "data" / "schema-1.sql"
 AS_IT_WAS = Settings(listen="udp:192.0.2.1:5060", record_route=False, stagger=12.5)
+OLD_USER = user(ha1_sha512_256="", ha1_sha512_256_full="")
 OLD_FIELDS = Settings._fields.index("script_operations") + 1
 
 
@@ -29,7 +30,7 @@ def old(tmp_path):
     contact = (*row[:7], "", *row[8:13])
     for table, values in (
         ("server", AS_IT_WAS[:OLD_FIELDS]),
-        ("users", user()),
+        ("users", user()[:10]),
         ("contacts", contact),
         ("domain", ("example.com", "example.com")),
         ("sipd_meta", ("secret_key", "00" * 32)),
@@ -45,7 +46,7 @@ async def test_what_was_stored_is_kept_and_new_things_can_be(old):
     store = SqliteStore(old)
     await store.open()
     found = await contents(store)
-    assert (found.users, found.bindings, found.settings) == ([user()], [binding()], [AS_IT_WAS])
+    assert (found.users, found.bindings, found.settings) == ([OLD_USER], [binding()], [AS_IT_WAS])
     await apply(store, PutPeer(Peer("pbx", "192.0.2.7")), PutBinding(binding(key="flow1")))
     assert sorted((await contents(store)).bindings) == [binding(), binding(key="flow1")]
     await store.close()

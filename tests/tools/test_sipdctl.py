@@ -231,7 +231,7 @@ ERRORS = [
     (["script", "get", ALICE], 1, "alice@example.com has no script"),
     (["script", "rm", ALICE], 1, "has no script"),
     (["server", "set", "auth"], 1, "not a setting: 'auth'"),
-    (["server", "set", "auth=maybe"], 1, "auth can't be 'maybe'. It is one of: digest, none"),
+    (["server", "set", "auth=maybe"], 1, "auth can't be 'maybe'. It is one of: digest, basic, none"),
     (["server", "set", "max_contacts=many"], 1, "a whole number from 1 to 1000"),
     (["server", "set", "max_expires=60"], 1, "must not fall"),
     (["server", "set"], 1, "nothing to set"),
