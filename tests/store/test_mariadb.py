@@ -91,7 +91,7 @@ def test_tls_with_a_certificate_of_the_tests(tmp_path):
     try:
         verified = ("--ssl", f"--ssl-ca={server.settings['ssl_ca']}", "--ssl-verify-server-cert")
         assert "TLSv1." in server.ask("SHOW STATUS LIKE 'Ssl_version'", "", *verified)
-        with pytest.raises(AssertionError, match="denied|3159"):
+        with pytest.raises(AssertionError, match=r"denied|3159"):
             server.ask("SELECT 1", "", "--skip-ssl")
     finally:
         server.stop()
