@@ -141,7 +141,7 @@ def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
 
 
 def check_own(inquiry: Inquiry, tables: Tables) -> None:
-    """For what we answer ourselves: a domain of ours for REGISTER, no mere number or address (403); Require (§8.2.2.3)."""
+    """What we answer ourselves: REGISTER to a domain of ours, no number or mere address (403); Require (§8.2.2.3)."""
     request = inquiry.request
     if request.method == "REGISTER":
         if not inquiry.uri.is_sip:
