@@ -239,13 +239,14 @@ def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, params: Mapp
         return Verdict(given=True, marks=(LogInFailed(claim.username[:255], inquiry.source.host),))
     context = inquiry.context
     count = claim.nonce_count
+    used = NonceUsed(claim.nonce, count)
     if (
         (claim.qop and count == 0)
         or not _nonce_is_good(claim.nonce, claim.realm, claim.algorithm, context, inquiry.wall, settings.nonce_life)
-        or not context.guard.count_is_fresh(claim.nonce, count)
+        or not (context.guard.count_is_fresh(claim.nonce, count) or used in inquiry.counted)
     ):
         return Verdict(stale=True, given=True)
-    return Verdict(user.aor, given=True, marks=(NonceUsed(claim.nonce, count),))
+    return Verdict(user.aor, given=True, marks=(used,))
 
 
 def _claimed(inquiry: Inquiry, tables: Tables, sender: str, claim: Credentials) -> tuple[User | None, bool]:

@@ -66,7 +66,7 @@ class Inquiry:
     `decide` may fill in `identity`, `uri`, `request` (with our Route values,
     the credentials for us and what is not believed taken off), `in_dialog`,
     `through`, `peer`, `preferred`, `unmet_privacy`, `breadth`,
-    `callee`, `zones` and `marks`, and sets `admitted`; it changes nothing else.
+    `callee`, `zones`, `marks` and `counted`, and sets `admitted`; it changes nothing else.
     """
 
     request: Request
@@ -90,6 +90,7 @@ class Inquiry:
     breadth: int = 60  # branches that the search for `uri` may have at once (RFC 5393 §5.3)
     callee: str = ""  # address-of-record that `uri` means, when it is one of ours
     marks: tuple[Mark, ...] = ()  # found by ADMIT, handed out with the Decision
+    counted: tuple[Mark, ...] = ()  # those handed out before, with a Missing
     looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)
     zones: tuple[PutTimezone, ...] = ()  # time zones fetched for the script of this REGISTER, to be kept
 
@@ -124,6 +125,7 @@ class Inquiry:
             self.breadth if breadth is None else breadth,
             "",
             (),
+            self.counted,
             self.looked_up,
             self.zones,
         )

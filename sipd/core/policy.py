@@ -20,12 +20,13 @@ from sipd.core.privacy import weigh_claims
 from sipd.core.registrar import register
 from sipd.core.rights import answer_options, follow_route, may_register, may_relay
 from sipd.core.routes import strip_routes
+from sipd.core.tables import Missing
 from sipd.errors import SipError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sipd.core.decision import Decision
+    from sipd.core.decision import Decision, Mark
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
 
@@ -82,10 +83,15 @@ def decide(inquiry: Inquiry, tables: Tables) -> Decision:
 
     Raises SipError for a refusal, and Missing when a row must be loaded; then
     the same is asked again. Marks (nonce used, log-in failed) are in the
-    Decision; a refusal that has marks is a Respond.
+    Decision, or in the Missing that came before it; a refusal that has marks is
+    a Respond.
     """
     try:
         decision = _walk(inquiry, tables)
+    except Missing as missing:
+        missing.marks = _not_yet_counted(inquiry)
+        inquiry.counted += missing.marks
+        raise
     except SipError as error:
         if not inquiry.marks:
             raise
@@ -93,9 +99,13 @@ def decide(inquiry: Inquiry, tables: Tables) -> Decision:
     if "Proxy-Authorization" in inquiry.request.names and type(decision) in SENDS_ON:
         consume_credentials(inquiry, tables)
     if inquiry.marks:
-        decision = decision._replace(marks=inquiry.marks)
-        inquiry.marks = ()
+        decision = decision._replace(marks=_not_yet_counted(inquiry))
     return decision
+
+
+def _not_yet_counted(inquiry: Inquiry) -> tuple[Mark, ...]:
+    marks, inquiry.marks = inquiry.marks, ()
+    return tuple(mark for mark in marks if mark not in inquiry.counted)
 
 
 def _walk(inquiry: Inquiry, tables: Tables) -> Decision:

@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sipd.core.decision import Mark
     from sipd.cpl import Program
     from sipd.rows import Binding, Peer, Script, ScriptKind, Settings, User
 
 
 class Missing(Exception):
-    """A row that the cache can't answer for yet: load it and ask the same again."""
+    """A row that the cache can't answer for yet: load it and ask the same again.
+
+    `marks`: what was found out about the request until here. It counts at once:
+    a copy of the request that comes while the row is awaited must find its
+    nonce-count used (T11).
+    """
 
     def __init__(self, kind: str, key: str) -> None:
         super().__init__(f"{kind} {key}")
         self.kind = kind
         self.key = key
+        self.marks: tuple[Mark, ...] = ()
 
 
 class Tables(Protocol):

@@ -222,6 +222,7 @@ class Dispatch:
             decision = decide(inquiry, house.tables)
         except Missing as missing:
             decision = missing
+            house.admission.apply(missing.marks, inquiry.now, inquiry.source.host)
         except SipError as fault:
             self._refuse(request, flow, fault, trace)
             return

@@ -46,10 +46,11 @@ class Search:
         house = self._call.house
         try:
             decision = decide(self.inquiry, house.tables)
-            house.admission.apply(decision.marks, house.now())
+            house.admission.apply(decision.marks, house.now(), self.inquiry.source.host)
         except SipError as fault:
             self.end(refusal(self._call.house.seal, self._call.request, fault))
         except Missing as missing:
+            house.admission.apply(missing.marks, house.now(), self.inquiry.source.host)
             self.load(missing)
         else:
             self._call.request = self.inquiry.request  # credentials for us are off, which may have had to wait

@@ -156,7 +156,7 @@ class House:
             self.tables.apply(decision.changes)
         return decision
 
-    def note(self, decision: Decision) -> None:
+    def note(self, decision: Decision | Missing) -> None:
         """What the server does with the marks of a decision."""
         for mark in decision.marks:
             match mark:

@@ -379,14 +379,42 @@ def test_asking_again_after_a_missing_row_counts_nothing_twice():
     right = signed(made)
     inquiry = made.inquiry(right)
     made.tables.unknown = {("user", BOB)}
-    with pytest.raises(Missing):
-        decide(inquiry, made.tables)
-    assert not inquiry.admitted
+    for handed_out in (1, 0):
+        with pytest.raises(Missing) as missing:
+            decide(inquiry, made.tables)
+        assert len(missing.value.marks) == handed_out
+        made.note(missing.value)
+        assert not inquiry.admitted
     made.tables.unknown = set()
     decision = decide(inquiry, made.tables)
     assert isinstance(decision, Proxy)
-    assert len(decision.marks) == 1
+    assert decision.marks == ()
     assert inquiry.admitted
+
+
+def test_a_copy_that_comes_while_a_row_is_awaited_finds_the_count_used():
+    """T11: the count is spent when it is found right, not when the decision has been made."""
+    made = house()
+    right = signed(made)
+    made.tables.unknown = {("user", BOB)}
+    with pytest.raises(Missing) as missing:
+        decide(made.inquiry(right), made.tables)
+    made.note(missing.value)
+    made.tables.unknown = set()
+    assert parse_auth(challenges(made.decide(right))[0]).params["stale"] == "true"
+
+
+def test_a_wrong_password_is_counted_once_though_a_row_was_missing():
+    made = house()
+    made.tables.users[ALICE] = user(ALICE, level="never")
+    text = credentials(challenges(made.decide(register()))[0], "INVITE", URI, password="wrong")
+    inquiry = made.inquiry(call(text))
+    made.tables.unknown = {("user", BOB)}
+    with pytest.raises(Missing) as missing:
+        decide(inquiry, made.tables)
+    assert [type(mark) for mark in missing.value.marks] == [LogInFailed]
+    made.tables.unknown = set()
+    assert decide(inquiry, made.tables).marks == ()
 
 
 def test_same_request_same_nonce_and_another_phones_is_another():
