@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Final
 from docs.reference.words import page as whole_page
 from docs.reference.words import table
 from sipd import cli
-from sipd.tools import addsipuser, cpl_check, sipdctl
+from sipd.tools import addsipuser, cpl_check, sipdctl, sippasswd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAMS: Final = (cli.parser, sipdctl.parser, addsipuser.parser, cpl_check.parser)
+PROGRAMS: Final = (cli.parser, sipdctl.parser, addsipuser.parser, sippasswd.parser, cpl_check.parser)
 """What makes the parser of each program."""
 
 EXIT: Final = {
     "sipd": "0 after a clean stop, 1 when it can't start, 2 for bad usage.",
     "sipdctl": "0 done, 1 refused (or a test call that went otherwise), 2 could not be tried.",
     "addsipuser": "0 done, 1 refused, 2 could not be tried.",
+    "sippasswd": "0 done, 1 refused, 2 could not be tried.",
     "cpl-check": "0 when every script is sound, 1 when one is refused or lost something when converted, "
     "2 when something could not be done.",
 }

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import pwd
+import stat
 import sys
 import time
 from pathlib import Path
@@ -15,15 +16,17 @@ import trio
 
 from sipd import __version__
 from sipd.control.rpc import tell_server
-from sipd.control.verbs import Arguments, Refusal, When
+from sipd.control.verbs import STAGE, Arguments, Content, Refusal, Stage, When
 from sipd.errors import SetupError, StoreAway
 from sipd.store import locate, open_store
+from sipd.tools.progress import Bar
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Callable, Mapping, Sequence
 
     from sipd.control.verbs import Plain, Value, Verb
+    from sipd.store import DatabaseUrl
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -32,6 +35,10 @@ INTERRUPTED: Final = 130
 
 CLOSING: Final = 2.0
 """Seconds that closing the database may take."""
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C; the text says what became of the change that was asked for."""
 
 
 def guarded(name: str, work: Callable[[], int]) -> int:
@@ -52,6 +59,9 @@ def guarded(name: str, work: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output has gone: nothing to tell, nowhere to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT
+    except Interrupted as error:
+        _say(f"{name}: {error}")
+        return INTERRUPTED
     except (KeyboardInterrupt, EOFError):
         _say(f"{name}: interrupted, nothing was changed")
         return INTERRUPTED
@@ -59,35 +69,65 @@ def guarded(name: str, work: Callable[[], int]) -> int:
 
 def add_database_options(parser: ArgumentParser) -> None:
     """The options that say which database."""
-    parser.add_argument("-D", "--database", metavar="URL", help="database URL: sqlite:///path/file")
+    parser.add_argument(
+        "-D", "--database", metavar="URL", help="database URL: sqlite:///path/file or sql://user@host/sip"
+    )
     parser.add_argument("-f", "--database-file", metavar="FILE", help="file that holds the database URL")
     parser.add_argument("-s", "--root", metavar="DIR", help="server root, which holds the embedded database")
     parser.add_argument("-V", "--version", action="version", version=f"sipd-{__version__}")
 
 
 def run_verb(
-    verb: Verb, values: Mapping[str, Value | None], database: str | None, file: str | None, root: str | None
+    verb: Verb,
+    values: Mapping[str, Value | None],
+    database: str | None,
+    file: str | None,
+    root: str | None,
+    *,
+    quiet: bool = False,
 ) -> Plain:
-    """What the verb returns, on the database that these options mean."""
+    """What the verb returns, on the database that these options mean. Raises Interrupted for Ctrl-C."""
     url = locate(database, file, os.environ, Path.cwd(), root=None if root is None else Path(root))
     for warning in url.warnings:
         _say(f"warning: {warning}")
     if url.scheme == "memory":
         raise SetupError("memory: is inside one running sipd", "Tools need a database in a file: sqlite:///path/file")
     store = open_store(url)
+    bar = Bar(sys.stderr, shown=verb.long and not quiet)
+    stage = Stage()
 
     async def work() -> Plain:
         try:
             if not verb.makes:
                 await store.open()
-            return await verb.run(store, Arguments(values, system_user()))
+            return await verb.run(store, Arguments(values, system_user(), bar))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
                 await store.close()
 
-    result = trio.run(work)
+    token = STAGE.set(stage)
+    try:
+        result = trio.run(work)
+    except KeyboardInterrupt:
+        raise Interrupted(_interrupted(stage, url)) from None
+    except BaseExceptionGroup as group:  # it came while several tasks were at work
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        raise Interrupted(_interrupted(stage, url)) from None
+    finally:
+        STAGE.reset(token)
+        bar.close()
     tell_server(url)
     return result
+
+
+def _interrupted(stage: Stage, url: DatabaseUrl) -> str:
+    """What became of the change. SQLite can't be interrupted in its COMMIT; of another server's we may not hear."""
+    if stage.stored:
+        return "interrupted, but what was asked is done"
+    if stage.storing and url.path is None:
+        return "interrupted while the database stored it: it is there whole, or not at all"
+    return "interrupted, nothing was changed"
 
 
 def system_user() -> str:
@@ -98,12 +138,31 @@ def system_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def read_file(name: str) -> bytes:
+def read_file(name: str) -> Content:
     """The content of a file, or of standard input for `-`. Raises SetupError."""
     try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            return Content(sys.stdin.buffer.read())
+        with open(name, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = Content(file.read())
+            content.exposed = stat.S_ISREG(mode) and bool(mode & 0o044)
+            return content
     except OSError as error:
         raise SetupError(f"can't read {name}: {error.strerror}") from error
+
+
+def write_file(name: str, text: str) -> None:
+    """Put the text into a new file that only its owner can read; one that is there is left alone. Raises SetupError."""
+    try:
+        with open(
+            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
+        ) as file:
+            file.write(text)
+    except FileExistsError:
+        raise SetupError(f"there is a file {name} already", "Take another name, or move it away") from None
+    except OSError as error:
+        raise SetupError(f"can't write {name}: {error.strerror}") from error
 
 
 def read_password(file: str | None, *, ask: bool) -> str | None:

@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.control.verbs import NOUNS, VERBS
-from sipd.tools import call, explain, script_trace
-from sipd.tools.frame import DONE, add_database_options, guarded, read_file, read_password, run_verb, show
+from sipd.tools import call, completion, explain, script_trace
+from sipd.tools.frame import DONE, add_database_options, guarded, read_file, read_password, run_verb, show, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,8 +56,13 @@ def run(options: argparse.Namespace) -> int:
     values: dict[str, Value | None] = {}
     for parameter in verb.parameters:
         values[parameter.name] = _value(parameter, options)
-    data = run_verb(verb, values, options.database, options.database_file, options.root)
-    show(data, as_json=options.json, prints=verb.prints, unmade=verb.unmade)
+    data = run_verb(verb, values, options.database, options.database_file, options.root, quiet=options.quiet)
+    output = getattr(options, "output", None)
+    if output is not None and isinstance(data, dict):
+        write_file(output, str(data.pop(verb.prints)))
+        show(data, as_json=options.json)
+    else:
+        show(data, as_json=options.json, prints=verb.prints, unmade=verb.unmade)
     return DONE
 
 
@@ -66,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="sipdctl", description="Ask or change the database of sipd.")
     add_database_options(top)
     top.add_argument("--json", action="store_true", help="print JSON")
+    top.add_argument("-q", "--quiet", action="store_true", help="don't show on the terminal how far long work is")
+    completion.add_argument(top)
     nouns = top.add_subparsers(dest="noun", required=True, metavar="NOUN")
     for noun, text in NOUNS.items():
         verbs = nouns.add_parser(noun, help=text, description=text).add_subparsers(required=True, metavar="VERB")
@@ -96,8 +103,14 @@ def _add_arguments(one: argparse.ArgumentParser, verb: Verb) -> None:
                 one.add_argument(parameter.name, metavar=metavar, nargs="?", help=parameter.help)
             case "words":
                 one.add_argument(parameter.name, metavar=metavar, nargs="*", help=parameter.help)
+            case "option" if parameter.choices:
+                one.add_argument(f"--{parameter.name}", choices=parameter.choices, help=parameter.help)
             case "option":
                 one.add_argument(f"--{parameter.name}", metavar=metavar, help=parameter.help)
+            case "flag":
+                one.add_argument(f"--{parameter.name}", action="store_true", help=parameter.help)
+            case "output":
+                one.add_argument("-o", "--output", metavar="FILE", help=parameter.help)
             case "password":
                 one.add_argument(
                     "--password-file",
@@ -106,6 +119,10 @@ def _add_arguments(one: argparse.ArgumentParser, verb: Verb) -> None:
                     "asked, and where there is none the password is random and printed",
                 )
     _add_json(one)
+    if verb.long:
+        one.add_argument(
+            "-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="don't show how far it has come"
+        )
 
 
 def _add_json(one: argparse.ArgumentParser) -> None:
@@ -116,6 +133,8 @@ def _value(parameter: Parameter, options: argparse.Namespace) -> Value | None:
     if parameter.kind == "password":
         return read_password(options.password_file, ask=True)
     given = getattr(options, parameter.name.replace("-", "_"))
+    if parameter.kind == "flag":
+        return "yes" if given else None
     if parameter.kind == "file":
         return read_file(given)
     if parameter.kind == "words":

@@ -19,6 +19,7 @@ PROGRAMS = {
     "sipdctl": "-m sipd.tools.sipdctl",
     "cpl-check": "-m sipd.tools.cpl_check",
     "addsipuser": "-m sipd.tools.addsipuser",
+    "sippasswd": "-m sipd.tools.sippasswd",
     "python": "",
 }
 

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from sipd.rows import PutBinding
 from sipd.store import SqliteStore, user_row
-from sipd.tools import sipdctl
+from sipd.tools import sipdctl, sippasswd
 from tests.store.rows import apply, binding
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,6 +22,13 @@ CPL = """<?xml version="1.0" encoding="UTF-8"?>
 <cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming><reject status="busy"/></incoming></cpl>
 """
 ALICE = "alice@example.com"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self):
+        return True
 
 
 class Shell:
@@ -328,6 +336,47 @@ class TestAddsipuser:
 
     def test_the_help_says_that_p_can_be_seen(self, shell):
         assert "list of processes" in " ".join(shell("--help", tool="addsipuser").split())
+
+
+class TestSippasswd:
+    async def test_a_password_from_standard_input(self, shell):
+        shell("-p", "-", ALICE, tool="sippasswd", stdin="correct horse\n")
+        assert (await rows(shell)).users == [user_row(ALICE, "example.com", "correct horse")]
+
+    async def test_with_the_options_of_the_original_and_all_else_as_it_was(self, shell):
+        shell("user", "set", ALICE, "level=never", "full_name=Alice Liddell")
+        shell("-p", "correct horse", "-r", "the realm", ALICE, tool="sippasswd")
+        expected = user_row(ALICE, "the realm", "correct horse")._replace(level="never", full_name="Alice Liddell")
+        assert (await rows(shell)).users == [expected]
+
+    async def test_a_random_password_is_printed(self, shell):
+        [password] = re.findall(r"password +([a-z0-9-]{19})\n", shell(ALICE, tool="sippasswd"))
+        assert (await rows(shell)).users == [user_row(ALICE, "example.com", password)]
+
+    def test_a_terminal_is_asked_twice(self, shell, monkeypatch):
+        answers = iter(["correct horse", "correct horse", "one thing", "another thing"])
+        monkeypatch.chdir(shell.directory)
+        monkeypatch.setattr(sys, "stdin", Terminal())
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+        assert sippasswd.main(["-D", "sqlite:sip.sqlite3", ALICE]) == 0
+        assert sippasswd.main(["-D", "sqlite:sip.sqlite3", ALICE]) == 1
+        assert "the two passwords differ" in screen.getvalue()
+        assert next(answers, None) is None
+        assert trio.run(rows, shell).users == [user_row(ALICE, "example.com", "correct horse")]
+
+    @pytest.mark.parametrize(
+        ("words", "status", "said"),
+        [
+            (["nobody@example.com"], 1, "sippasswd: there is no user nobody@example.com"),
+            (["-p", "short", ALICE], 1, "fewer than 8 letters"),
+            (["-r", 'a"b', ALICE], 1, "not a realm"),
+            ([], 2, "required: user@domain"),
+        ],
+    )
+    def test_an_error_says_what_was_wrong(self, shared_shell, words, status, said):
+        assert said in shared_shell(*words, tool="sippasswd", status=status)
 
 
 @pytest.mark.parametrize("setting", [

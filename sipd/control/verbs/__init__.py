@@ -3,7 +3,7 @@
 from typing import Final
 
 from sipd.control.verbs import db, domain, peer, script, script_history, server, ul, user
-from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Value, Verb, When
+from sipd.control.verbs.base import STAGE, Arguments, Content, Parameter, Plain, Refusal, Stage, Value, Verb, When
 
 VERBS: Final[tuple[Verb, ...]] = (
     *db.VERBS,
@@ -26,4 +26,17 @@ NOUNS: Final = {
     "server": "the server configuration",
 }
 
-__all__ = ["NOUNS", "VERBS", "Arguments", "Parameter", "Plain", "Refusal", "Value", "Verb", "When"]
+__all__ = [
+    "NOUNS",
+    "STAGE",
+    "VERBS",
+    "Arguments",
+    "Content",
+    "Parameter",
+    "Plain",
+    "Refusal",
+    "Stage",
+    "Value",
+    "Verb",
+    "When",
+]

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from sipd.control.verbs.base import Refusal
+from sipd.control.verbs.base import STAGE, Refusal, Stage
 from sipd.store import Refused, domain_key
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def known_user(text: str, snapshot: Snapshot) -> User:
 
 async def carry_out(store: Store, changes: Sequence[Change]) -> None:
     """Make these changes, all or none. Raises Refusal when the database does not accept them."""
+    stage = STAGE.get(Stage())
+    stage.storing = True
     [error] = await store.apply([changes])
+    stage.storing, stage.stored = False, error is None
     if isinstance(error, Refused):
         raise Refusal(str(error))
     if error is not None:

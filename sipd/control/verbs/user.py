@@ -28,9 +28,7 @@ async def add(store: Store, arguments: Arguments) -> Plain:
     if aor in {user.aor for user in snapshot.users}:
         raise Refusal(f"there is a user {aor} already", f"A new password: sipdctl user passwd {aor}")
     password, shown = _password(arguments)
-    realm = arguments.optional("realm") or aor.rpartition("@")[2]
-    if '"' in realm or "\\" in realm or not realm.isprintable():
-        raise Refusal(f"not a realm: {realm!r}", "Write a domain name, for instance example.com")
+    realm = realm_text(arguments.optional("realm") or aor.rpartition("@")[2])
     user = _changed(user_row(aor, realm, password), arguments.words("setting"))
     await carry_out(store, [PutUser(user)])
     return {"user": aor, "realm": realm, **shown}
@@ -58,6 +56,7 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
 async def passwd(store: Store, arguments: Arguments) -> Plain:
     """Give a user another password, or another random one."""
     user = known_user(arguments.word("address"), await store.load_all())
+    user = user._replace(realm=realm_text(arguments.optional("realm") or user.realm))
     password, shown = _password(arguments)
     await carry_out(store, [PutUser(with_password(user, password))])
     return {"user": user.aor, "realm": user.realm, **shown}
@@ -94,6 +93,13 @@ async def deny(store: Store, arguments: Arguments) -> Plain:
         raise Refusal(f"{other.aor} may not register for {user.aor} anyway")
     await carry_out(store, [DropDelegate(user.aor, other.aor)])
     return {"user": user.aor, "may no longer be registered by": other.aor}
+
+
+def realm_text(realm: str) -> str:
+    """The digest realm, when it can be one. Raises Refusal."""
+    if '"' in realm or "\\" in realm or not realm.isprintable() or not realm or len(realm) > 255:
+        raise Refusal(f"not a realm: {realm!r}", "Write a domain name, for instance example.com")
+    return realm
 
 
 def _password(arguments: Arguments) -> tuple[str, dict[str, Plain]]:
@@ -137,7 +143,13 @@ VERBS: Final = (
         add,
     ),
     Verb("user", "list", "all users", (), listing, unmade="no users"),
-    Verb("user", "passwd", "give a user another password", (ADDRESS, PASSWORD), passwd),
+    Verb(
+        "user",
+        "passwd",
+        "give a user another password",
+        (ADDRESS, PASSWORD, Parameter("realm", "another digest realm; none: the one he has", "option")),
+        passwd,
+    ),
     Verb("user", "set", "change what is kept of a user", (ADDRESS, SETTING), change),
     Verb("user", "rm", "remove a user with his contacts and scripts", (ADDRESS,), remove),
     Verb("user", "allow", "let another user register for him", (ADDRESS, OTHER), allow),
