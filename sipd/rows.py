@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 Level = Literal["never", "requested", "required"]
 Action = Literal["proxy", "redirect"]
 ScriptKind = Literal["cpl", "cgi"]
+Cause = Literal["unregistered", "deactivated"]
+"""Why a binding is dropped (RFC 3680 §4.7.1), which is kept nowhere: its phone wants it, or somebody else."""
 
 
 class User(NamedTuple):
@@ -151,6 +153,7 @@ class DropBinding(NamedTuple):
     aor: str
     uri: str
     key: str = ""
+    cause: Cause = "deactivated"
 
 
 class PutScript(NamedTuple):

@@ -25,6 +25,8 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 _LONGEST_MINIMUM: Final = 3600  # a request for an hour is never too brief (§10.3 step 7)
 _OWN_PARAMS: Final = frozenset({"q", "expires", "action", "+sip.instance", "reg-id", "pub-gruu", "temp-gruu"})
 _LONGEST_PARAMS: Final = 1024
+_LONGEST_URI: Final = 2000  # bytes, as wide as its column
+_LONGEST_CALL_ID: Final = 8000
 _OUT_OF_ORDER: Final = "Out of order"
 
 
@@ -83,7 +85,7 @@ def _without_all(request: Request, aor: str, settled: list[Binding]) -> Bindings
         raise BadSyntax("Contact * needs Expires 0")
     for binding in settled:
         _check_order(request, binding)
-    return Bindings([], [DropBinding(aor, binding.uri, binding.key) for binding in settled])
+    return Bindings([], [DropBinding(aor, binding.uri, binding.key, "unregistered") for binding in settled])
 
 
 def _apply(
@@ -113,7 +115,7 @@ def _apply(
         if (old.uri, key) not in new:
             _check_order(request, old)
         if expires == 0 or old.uri != uri.text:
-            changes.append(DropBinding(aor, old.uri, key))
+            changes.append(DropBinding(aor, old.uri, key, "unregistered"))
     elif received and not flow and any(one.uri == uri.text and not one.key for one in current):
         key = short_key(request.call_id)  # another phone behind another NAT calls itself the same
     if expires == 0:
@@ -138,6 +140,8 @@ def _binding(
 ) -> Binding:
     """What is stored of one Contact value. Raises BadSyntax for what can't be."""
     request, names = inquiry.request, inquiry.request.names
+    if len(uri.text) > _LONGEST_URI or len(request.call_id) > _LONGEST_CALL_ID:
+        raise BadSyntax("Contact or Call-ID too long")
     return Binding(
         aor,
         _stored(uri.text),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "tgruu."
 _HALF: Final = 12  # hex digits of a mark that are used
+_CSEQ: Final = 5  # of the hex digits of an epoch those that say when it began
 _BLOCK: Final = 64  # bytes: the length of a temporary GRUU says no more of a user than this
 
 
@@ -38,8 +39,20 @@ class Gruu(NamedTuple):
 
 
 def epoch(seal: Seal, aor: str, call_id: str, cseq: int, wall: float) -> str:
-    """What temporary GRUUs made from now on have in common, until the client changes its Call-ID (RFC 5627 §5.1)."""
-    return seal.mark("gruu-epoch", aor, call_id, str(cseq), f"{wall:.6f}")[:_HALF]
+    """What temporary GRUUs made from now on have in common, until the client changes its Call-ID (RFC 5627 §5.1).
+
+    Its end says when that began: see `first_cseq`.
+    """
+    mark = seal.mark("gruu-epoch", aor, call_id, str(cseq), f"{wall:.6f}")[: _HALF - _CSEQ]
+    return f"{mark}{cseq % 16**_CSEQ:0{_CSEQ}x}"
+
+
+def first_cseq(binding: Binding) -> int:
+    """The CSeq of the REGISTER that got the first of the temporary GRUUs that are good now (RFC 5628 §5)."""
+    if not binding.gruu:
+        return binding.cseq
+    since = (binding.cseq - int(binding.gruu[-_CSEQ:], 16)) % 16**_CSEQ
+    return max(0, binding.cseq - since)
 
 
 def parameters(binding: Binding, latest: Binding, seal: Seal) -> str:
@@ -48,12 +61,25 @@ def parameters(binding: Binding, latest: Binding, seal: Seal) -> str:
     `latest` is the binding of the same instance that was refreshed last: each
     of its refreshes makes a new temporary GRUU.
     """
-    user, _, domain = binding.aor.rpartition("@")
-    scheme = "sips" if binding.uri[:5].lower() == "sips:" else "sip"
-    instance = _instance_mark(binding.aor, binding.instance, seal)
-    public = f"{scheme}:{escaped_user(user)}@{domain};gr={_proven(binding.aor, instance, seal)}"
-    temporary = f"{scheme}:{_temporary(latest, instance, seal)}@{domain};gr"
+    public, temporary = public_gruu(binding, seal), temporary_gruu(binding, latest, seal)
     return f";pub-gruu={quote(public)};temp-gruu={quote(temporary)}"
+
+
+def public_gruu(binding: Binding, seal: Seal) -> str:
+    """The URI that leads to that instance for as long as there is the user."""
+    user, _, domain = binding.aor.rpartition("@")
+    mark = _proven(binding.aor, _instance_mark(binding.aor, binding.instance, seal), seal)
+    return f"{_scheme(binding)}:{escaped_user(user)}@{domain};gr={mark}"
+
+
+def temporary_gruu(binding: Binding, latest: Binding, seal: Seal) -> str:
+    """The newest URI that leads to that instance and says nothing of it; `latest` as in `parameters`."""
+    instance = _instance_mark(binding.aor, binding.instance, seal)
+    return f"{_scheme(binding)}:{_temporary(latest, instance, seal)}@{binding.aor.rpartition('@')[2]};gr"
+
+
+def _scheme(binding: Binding) -> str:
+    return "sips" if binding.uri[:5].lower() == "sips:" else "sip"
 
 
 def _instance_mark(aor: str, instance: str, seal: Seal) -> str:

@@ -243,7 +243,7 @@ def put_settings(execute: Execute, change: PutSettings) -> None:
 
 WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutBinding: put_binding,
-    DropBinding: lambda execute, change: execute(DROP_BINDING, change),
+    DropBinding: lambda execute, change: execute(DROP_BINDING, change[:3]),  # why is not kept
     PutScript: put_script,
     DropScript: drop_script,
     EnableScript: enable_script,

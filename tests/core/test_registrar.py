@@ -192,6 +192,7 @@ def test_removing(lines, left):
         [f"Contact: <{DESK}>;q="],
         [f"Contact: <{CELL}>, <sip:>"],
         [f'Contact: "open <{DESK}>'],
+        [f"Contact: <{DESK};x={'y' * 1980}>"],  # longer than its column
         ["Contact: <sip:al\udcffice@192.0.2.10>"],
         [f"Contact: <{DESK}>", "Path: <sip:a\udcff@edge.example;lr>", "Supported: path"],
         [f"Contact: <{DESK}>", "Path: sip:edge.example;lr", "Supported: path"],
