@@ -2,7 +2,7 @@
 
 import sys
 
-from sipd.cli import main
+from sipd.programs import sipd
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sipd())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipd import __version__
 from sipd.errors import SetupError
+from sipd.hiding import Parser, hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ EPILOG: Final = """\
 Without -D and -f the database URL is taken from SIPD_DATABASE, ./cinema_db.conf or
 /etc/cinema_db.conf; with none of these sipd keeps an SQLite database of its own,
 made on the first start. Prefer -f (a file that only you can read) or SIPD_DATABASE
-to -D when the URL holds a password: command lines can be seen by everybody.
+to -D when the URL holds a password: command lines stay in the history of shells.
 
 examples:
   sipd                                        everything by itself, in the foreground
@@ -34,7 +35,7 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of `sipd`; docs/reference is made from it."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="sipd",
         description="SIP registrar, redirect server and forking proxy whose users program their own calls.",
         epilog=EPILOG,
@@ -90,6 +91,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `sipd`; the exit status: 0 after a clean stop, 1 when it can't start, 2 for bad usage."""
+    if argv is None:
+        hide_passwords()
     arguments = parser().parse_args(argv)
     try:
         if arguments.license is not None:

@@ -17,7 +17,7 @@ FLOOR_OF_ROOM = {
     "core": 2,
     "net": 3, "store": 3,
     "server": 4,
-    "cli": 5, "__main__": 5, "tools": 5, "control": 5, "phone": 5,
+    "cli": 5, "__main__": 5, "programs": 5, "hiding": 5, "tools": 5, "control": 5, "phone": 5,
 }  # fmt: skip
 SEPARATE_FLOORS = {1, 3}  # rooms of these don't import each other; startup hands them their equals
 SHELL_ONLY = {

@@ -158,6 +158,7 @@ async def open_database(options: Options, say: Say) -> Opened:
     """Find the database, make it where it is ours to make, and load it."""
     root = None if options.root is None else Path(options.root)
     url = locate(options.database, options.database_file, os.environ, Path.cwd(), root=root)
+    os.environ.pop(VARIABLE, None)  # it may hold a password: programs that we start need not have it
     for warning in url.warnings:
         LOG.event("warning", text=warning)
     store = open_store(url, serving=not options.check)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from sipd.control.verbs import VERBS
+from sipd.hiding import Parser
 from sipd.tools import completion
 from sipd.tools.frame import DONE, add_database_options, read_password, run_verb, show
 
 if TYPE_CHECKING:
+    import argparse
+
     from sipd.control.verbs import Value
 
 
 def parser_of(program: str, text: str, whom: str, realm: str) -> argparse.ArgumentParser:
     """The parser of a command line with a database, a password, a realm and a user."""
-    parser = argparse.ArgumentParser(prog=program, description=text)
+    parser = Parser(prog=program, description=text)
     add_database_options(parser)
     parser.add_argument(
         "-p",
         "--password",
-        help="the password; every user of this machine can see it in the list of processes, so better: - reads it "
-        "from standard input, and without -p a terminal is asked, or a random one is made and printed",
+        help="the password; it stays in the history of the shell, so better: - reads it from standard input, and "
+        "without -p a terminal is asked, or a random one is made and printed",
     )
     parser.add_argument("-r", "--realm", help=realm)
     parser.add_argument("--json", action="store_true", help="print JSON")

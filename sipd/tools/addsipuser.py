@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from sipd.hiding import hide_passwords
 from sipd.tools.account import parser_of, run_as
 from sipd.tools.frame import guarded
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status: 0 done, 1 refused, 2 could not be tried."""
+    if argv is None:
+        hide_passwords("-p", "--password")
     options = parser().parse_args(argv)
     return guarded("addsipuser", lambda: run_as("add", options))
 

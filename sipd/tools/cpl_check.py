@@ -16,6 +16,7 @@ from sipd.cpl.sources import hosts_from_text
 from sipd.cpl.terms import MAX_BYTES, operations_of
 from sipd.cpl.week import week, zones_of
 from sipd.errors import SetupError, StoreAway
+from sipd.hiding import hide_passwords
 from sipd.server.simulation import simulate
 from sipd.tools.checking.checked import Checked, check_file
 from sipd.tools.checking.findings import print_count, print_gcc, print_human
@@ -50,6 +51,8 @@ class Result(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command line; the exit status."""
+    if argv is None:
+        hide_passwords()
     options = parser().parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets the findings

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd.control.verbs import NOUNS, VERBS
+from sipd.hiding import Parser, hide_passwords
 from sipd.tools import call, completion, explain, script_trace
 from sipd.tools.frame import DONE, add_database_options, guarded, read_file, read_password, run_verb, show, write_file
 
@@ -43,6 +44,8 @@ ASKED: Final[Mapping[tuple[str, str], Command]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status: 0 done, 1 refused, 2 could not be tried."""
+    if argv is None:
+        hide_passwords()
     options = parser().parse_args(argv)
     return guarded("sipdctl", lambda: run(options))
 
@@ -68,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, made from the two tables."""
-    top = argparse.ArgumentParser(prog="sipdctl", description="Ask or change the database of sipd.")
+    top = Parser(prog="sipdctl", description="Ask or change the database of sipd.")
     add_database_options(top)
     top.add_argument("--json", action="store_true", help="print JSON")
     top.add_argument("-q", "--quiet", action="store_true", help="don't show on the terminal how far long work is")

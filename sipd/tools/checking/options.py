@@ -7,6 +7,7 @@ from typing import Final
 
 from sipd import __version__
 from sipd.core.behaviour import WORDS
+from sipd.hiding import Parser
 
 EPILOG: Final = """\
 what a phone does (--outcome), one after another with commas between, the last for ever:
@@ -29,7 +30,7 @@ that can't be read, a wrong option."""
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="cpl-check",
         description="Check scripts in the Call Processing Language (RFC 3880), and see what they do with a call.",
         epilog=EPILOG,

@@ -1,0 +1,49 @@
+"""The programs that an installation has.
+
+Each sees first that its command line shows no password, and loads what it is
+made of after that: until then the list of processes shows the line as typed.
+"""
+
+from __future__ import annotations
+
+from sipd.hiding import hide_passwords
+
+
+def sipd() -> int:
+    """The server."""
+    hide_passwords()
+    from sipd.cli import main
+
+    return main()
+
+
+def sipdctl() -> int:
+    """The administrator's tool."""
+    hide_passwords()
+    from sipd.tools.sipdctl import main
+
+    return main()
+
+
+def addsipuser() -> int:
+    """The tool that adds a user."""
+    hide_passwords("-p", "--password")
+    from sipd.tools.addsipuser import main
+
+    return main()
+
+
+def sippasswd() -> int:
+    """The tool that changes a password."""
+    hide_passwords("-p", "--password")
+    from sipd.tools.sippasswd import main
+
+    return main()
+
+
+def cpl_check() -> int:
+    """The tool that looks over scripts."""
+    hide_passwords()
+    from sipd.tools.cpl_check import main
+
+    return main()
