@@ -28,6 +28,8 @@ TARGETS: dict[str, Callable[[Scenario, int, Path], Target]] = {
     "sipd": Sipd,
     "kamailio": Kamailio,
     "kamailio-qm": partial(Kamailio, allocator="qm"),
+    "kamailio-8": partial(Kamailio, children=8),
+    "kamailio-sqlite": partial(Kamailio, sqlite=True),
 }
 
 
@@ -123,7 +125,10 @@ def measure(options: argparse.Namespace, where: Path) -> dict[str, dict[str, lis
 
 def can(target: str, scenario: Scenario) -> bool:
     """Whether the target has here what the scenario asks for; a word about what it lacks."""
-    lacking = kamailio.missing(scenario) if target.startswith("kamailio") else []
+    sqlite = "sqlite" in target
+    if sqlite and not scenario.durable:
+        return False
+    lacking = kamailio.missing(scenario, sqlite=sqlite) if target.startswith("kamailio") else []
     if lacking:
         print(f"{scenario.name}: {target} is not measured: install the Debian packages {' '.join(lacking)}")
     return not lacking

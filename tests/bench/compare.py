@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests import wire
 from tests.bench import machine, sipp
+from tests.bench.registering import Registering
 from tests.bench.scenarios import SCRIPT_DRAFT, SCRIPT_RFC, Scenario
-from tests.bench.steady import Phones
+from tests.bench.steady import Phones, Steady
 from tests.running import free_port
 
 if TYPE_CHECKING:
@@ -126,11 +127,13 @@ def _prepare(scenario: Scenario, target: Target, port: int, script: str) -> None
 
 
 def _saturate(scenario: Scenario, target: Target, where: Path, sizes: Sizes, script: str) -> Phase:
+    calls = max(20, int(scenario.calls * sizes.share))
+    if scenario.own:
+        return _register(scenario, target, lambda phones: phones.saturate(calls, scenario.together))
     port = free_port()
     called = sipp.answer_calls(scenario, port, where) if scenario.called else None
     try:
         _prepare(scenario, target, port, script)
-        calls = max(20, int(scenario.calls * sizes.share))
         sipp.load(scenario, target.port, where, max(10, calls // 10))
         meter = Meter(target)
         outcome = sipp.load(scenario, target.port, where, calls)
@@ -143,7 +146,24 @@ def _saturate(scenario: Scenario, target: Target, where: Path, sizes: Sizes, scr
                  outcome.failed_share, outcome.retransmissions, dropped)  # fmt: skip
 
 
+def _register(scenario: Scenario, target: Target, load: Callable[[Registering], Steady]) -> Phase:
+    """Phones that have registered once already, under that load."""
+    phones = Registering(scenario.users, target.port, kept=scenario.kept)
+    try:
+        phones.saturate(len(scenario.users), 20)
+        meter = Meter(target)
+        outcome = load(phones)
+        server, database, dropped = meter.read()
+        if phones.refused:
+            print(f"{target.name}: {phones.refused}", flush=True)
+    finally:
+        phones.close()
+    return _phase(outcome, server, database, dropped)
+
+
 def _hold(scenario: Scenario, target: Target, sizes: Sizes, script: str) -> Phase:
+    if scenario.own:
+        return _register(scenario, target, lambda phones: phones.keep(sizes.rate, sizes.seconds))
     port = free_port()
     phones = Phones(scenario, target.port, port)
     try:
@@ -158,6 +178,10 @@ def _hold(scenario: Scenario, target: Target, sizes: Sizes, script: str) -> Phas
         server, database, dropped = meter.read()
     finally:
         phones.close()
+    return _phase(outcome, server, database, dropped)
+
+
+def _phase(outcome: Steady, server: float, database: float, dropped: int) -> Phase:
     done = max(1, len(outcome.latencies))
     return Phase(
         len(outcome.latencies), done / outcome.seconds, server / done * 1e6, database / done * 1e6,

@@ -30,6 +30,7 @@ SCRIPT_DRAFT: Final = SCRIPT.format(cpl="cpl")
 
 ALICE_AND_BOB: Final = (("alice", "secret-a"), ("bob", "secret-b"))
 MANY: Final = tuple((f"user{number}", f"secret-of-{number}") for number in range(100))
+MORE: Final = tuple((f"user{number}", f"secret-of-{number}") for number in range(1000))
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Scenario:
     aim: float | None = None
     calls: int = 8000  # runs of the SIPp scenario in one round
     together: int = 40  # runs under way at once, at saturation
+    own: bool = False  # the load is `registering`'s, not SIPp's
+    kept: bool = False  # its phones go on with the nonce they have
 
 
 SCENARIOS: Final = {
@@ -57,6 +60,12 @@ SCENARIOS: Final = {
         Scenario("register", "REGISTER, memory", "register.xml", must=4, aim=2, calls=30000),
         Scenario("digest", "REGISTER, 401, digest, durable", "register_digest.xml", durable=True, users=MANY,
                  must=1, aim=0.5),
+        Scenario("challenge", "REGISTER, 401, digest, durable, 1,000 users", "", durable=True, users=MORE, own=True,
+                 must=1, aim=0.5),
+        Scenario("refresh", "REGISTER, kept nonce, durable", "", durable=True, users=MORE, own=True, kept=True,
+                 must=1, aim=0.5),
+        Scenario("alone", "REGISTER, kept nonce, durable, one after another", "", durable=True, users=MORE, own=True,
+                 kept=True, calls=3000, together=1, must=1, aim=0.5),
         Scenario("call", "call", "call_uac.xml", "call_uas.xml", must=2.5, aim=1.5),
         Scenario("cpl", "call with a CPL script", "call_uac.xml", "call_uas.xml", cpl=True, must=1, aim=0.6),
         Scenario("dialog", "request in a dialog", "dialog_uac.xml", "dialog_uas.xml", operations=100, calls=300,

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trio
+
+from sipd.store import SqliteStore
 from tests import wire
-from tests.running import HERE, REPOSITORY, Child, sipdctl
+from tests.bench.population import populated, rows_of
+from tests.running import HERE, REPOSITORY, Child
 
 if TYPE_CHECKING:
     from tests.bench.scenarios import Scenario
@@ -54,17 +58,10 @@ class Sipd:
             self._child.stop()
 
     def _seeded(self) -> Path:
-        """A copy of a database that holds the scenario's users; made once a run, as that takes a while."""
+        """A copy of a database that holds the scenario's users; made once a run."""
         template = self._directory.parent / f"{self._scenario.name}.sqlite3"
         if not template.exists():
-            url = f"sqlite://{template}"
-            secret = self._directory / "secret"
-            sipdctl(url, "db", "init")
-            sipdctl(url, "domain", "add", HERE)
-            sipdctl(url, "server", "set", "digest_algorithms=MD5")  # SIPp knows no other
-            for user, password in self._scenario.users:
-                secret.write_text(password)
-                sipdctl(url, "user", "add", f"{user}@{HERE}", "--password-file", str(secret))
+            trio.run(populated, SqliteStore(template), rows_of(self._scenario.users))
         copy = self._directory / "sipd.sqlite3"
         for suffix in ("", "-wal"):
             source = Path(f"{template}{suffix}")
