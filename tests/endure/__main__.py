@@ -12,14 +12,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.endure.away import away
 from tests.endure.databases import Maria, Sqlite
+from tests.endure.faults import own_disk
 from tests.endure.kill import kill
+from tests.endure.scenes import on_mariadb, on_sqlite
 from tests.running import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.endure.databases import Database
+
+DISK = {"sqlite": "16m", "mariadb": "400m"}
+"""How large the disk is that is to be full."""
+
+WARM_UP = 40.0
+"""Seconds until the memory of a server has what 100 calls a second need: transactions live for 32."""
 
 STORES: dict[str, Callable[[Path], Database]] = {"sqlite": Sqlite, "mariadb": Maria}
 
@@ -34,6 +43,14 @@ def parser() -> argparse.ArgumentParser:
     killing.add_argument("--kill-database", action="store_true", help="kill the database too, alone or with sipd")
     killing.add_argument("--seed", type=int, help="of a run that is to be repeated")
     killing.set_defaults(run=run_kill)
+    going = programs.add_parser("away", help="calls and REGISTERs while the database is away in all ways there are")
+    going.add_argument("--store", choices=sorted(STORES), default="mariadb")
+    going.add_argument("--tls", action="store_true", help="TLS between sipd and MariaDB")
+    going.add_argument("--rounds", type=int, default=1, help="how often all faults come")
+    going.add_argument("--only", default="", help="faults whose name holds this word")
+    going.add_argument("--warm-up", type=float, default=WARM_UP, metavar="SECONDS", help="calls before the first fault")
+    going.add_argument("--seed", type=int)
+    going.set_defaults(run=run_away)
     return made
 
 
@@ -47,6 +64,20 @@ def run_kill(arguments: argparse.Namespace, directory: Path, chance: random.Rand
     finally:
         stop_all()
         database.stop()
+
+
+def run_away(arguments: argparse.Namespace, directory: Path, chance: random.Random) -> bool:
+    """Whether no call failed and no REGISTER was told what is not true, and all was as before at the end."""
+    with own_disk(directory / "disk", DISK[arguments.store]) as mounted:
+        if not mounted:
+            say("a full disk is left out: only root may mount one to fill")
+        if arguments.store == "sqlite":
+            scenery = on_sqlite(directory / "disk", directory, chance)
+        else:
+            scenery = on_mariadb(directory / "disk", directory, chance, tls=arguments.tls)
+        with scenery as scene:
+            scene.faults = [fault for fault in scene.faults if arguments.only in fault.name] * arguments.rounds
+            return bool(away(scene, warm_up=arguments.warm_up, say=say))
 
 
 def say(text: str) -> None:

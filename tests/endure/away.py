@@ -14,15 +14,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.endure.crowd import Crowd
 from tests.load.load import memory
 from tests.running import HERE, READY, REPOSITORY, Child
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.endure.calls import Calls, Made
+    from tests.endure.crowd import Crowd
     from tests.endure.databases import Database
     from tests.endure.faults import Fault
 
@@ -34,6 +34,12 @@ BACK = 5.0
 
 ANSWERS = frozenset({200, 500, 503})
 """What a REGISTER may hear while the database is away."""
+
+GROWTH = 16 << 20
+"""Bytes that a server may have more at the end: what calls need that are under way, and no more with each fault."""
+
+DESCRIPTORS = 4
+"""Descriptors that it may have more: connections of a pool that was not full."""
 
 LAG = re.compile(r"^steps=(\d+) cpu=([\d.]+) blocked=(.*)$")
 
@@ -92,12 +98,24 @@ class Watched:
         return float(said[2]), float(said[3].split()[-3])
 
 
-class Away:
-    """One run against a server that is there already."""
+@dataclass
+class Scene:
+    """A database, a server on it, users and calls; `faults` are what may befall it."""
 
-    def __init__(self, sipd: Watched, database: Database, crowd: Crowd, port: int, say: Callable[[str], None]) -> None:
-        self._sipd, self._database, self._crowd, self._say = sipd, database, crowd, say
-        self._server = (HERE, port)
+    database: Database
+    sipd: Watched
+    port: int
+    crowd: Crowd
+    calls: Calls
+    faults: list[Fault]
+
+
+class Away:
+    """REGISTERs to a server whose database is away at times."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._crowd = scene, scene.crowd
+        self._server = (HERE, scene.port)
         self._due = 0.0
         self._slowest = 0.0
         self._stored = 0.0  # when the last change that was stored had been sent
@@ -118,11 +136,13 @@ class Away:
         end = time.monotonic()
         while self._stored < end:
             self._turn()
-            assert time.monotonic() < end + 60, f"{fault.name}: not back after a minute\n{self._sipd.child.output}"
+            assert time.monotonic() < end + 60, (
+                f"{fault.name}: not back after a minute\n{self._scene.sipd.child.output}"
+            )
         back = time.monotonic() - end
         self.go_on(1.0)
         self._crowd.settle()
-        self._crowd.compare(self._database.contacts(), fault.name)
+        self._crowd.compare(self._scene.database.contacts(), fault.name)
         return Seen(fault.name, self._crowd.tally.answers - before, self._slowest, back)
 
     def _turn(self) -> None:
@@ -156,30 +176,29 @@ class Away:
             raise failed[0]
 
 
-def away(
-    sipd: Watched, database: Database, crowd: Crowd, calls: Calls, faults: list[Fault], port: int,
-    warm_up: float, say: Callable[[str], None] = print,
-) -> Outcome:  # fmt: skip
+def away(scene: Scene, *, warm_up: float, say: Callable[[str], None] = print) -> Outcome:
     """Let all of these faults come, one after the other, and say what was wrong."""
-    run = Away(sipd, database, crowd, port, say)
-    calls.start(port)
+    run, sipd, crowd, calls = Away(scene), scene.sipd, scene.crowd, scene.calls
+    calls.start(scene.port)
     run.go_on(warm_up)
     bytes_before, files_before = sipd.memory, sipd.descriptors
     seen = []
-    for fault in faults:
+    for fault in scene.faults:
         seen.append(run.suffer(fault))
         made = calls.made
         say(f"{seen[-1]}; {made.done} calls, {made.failed} failed, {sipd.memory >> 10} KiB, {sipd.descriptors} files")
     outcome = Outcome(crowd, calls.finish(), seen)
     outcome.growth, outcome.descriptors = sipd.memory - bytes_before, sipd.descriptors - files_before
     outcome.wrong = list(judged(outcome, sipd, calls))
+    cpu, blocked = sipd.lag()
+    say(f"longest step {cpu * 1000:.0f} ms of processor time, blocked {blocked * 1000:.0f} ms")
     say(f"{outcome.calls}, growth {outcome.growth >> 10} KiB, {outcome.descriptors} more files; {crowd.tally}")
     for text in outcome.wrong:
         say(f"WRONG: {text}")
     return outcome
 
 
-def judged(outcome: Outcome, sipd: Watched, calls: Calls):
+def judged(outcome: Outcome, sipd: Watched, calls: Calls) -> Iterator[str]:
     """What is not as it must be."""
     if outcome.calls.failed or not outcome.calls.done:
         yield f"calls: {outcome.calls}\n{calls.errors}"
@@ -189,6 +208,8 @@ def judged(outcome: Outcome, sipd: Watched, calls: Calls):
             yield f"answers to REGISTER: {seen}"
         if seen.back > BACK:
             yield f"it took long to come back: {seen}"
+    if outcome.growth > GROWTH or outcome.descriptors > DESCRIPTORS:
+        yield f"growth: {outcome.growth >> 10} KiB, {outcome.descriptors} descriptors"
     for line in sipd.child.errors + sipd.child.lines:
         if "Traceback" in line or "event=fault" in line:
             yield line

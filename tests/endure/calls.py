@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sipd.rows import Change
 
 CALLED = "called"
-CALLERS = {"caller0": "secret of caller 0", "caller1": "secret of caller 1"}
+CALLERS = {"caller0": "secret-of-caller-0", "caller1": "secret-of-caller-1"}
+"""With passwords that SIPp can read."""
 
 FOR_EVER = 4e9
 """The called phone's binding lasts: this is not about its own."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import trio
+import trustme
 
 from sipd.rows import PutUser, Settings
 from sipd.store import create, open_store, parse_url, user_row
@@ -17,8 +18,9 @@ from tests.endure.crowd import DOMAIN
 from tests.mariadb import MariaDb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from sipd.rows import Change
     from tests.endure.model import State
 
 
@@ -48,15 +50,15 @@ class Database(Protocol):
         """The run is over."""
 
 
-def prepare(url: str, people: dict[str, str], **settings: str) -> None:
-    """Make the tables, the domain and the users."""
+def prepare(url: str, people: dict[str, str], more: Sequence[Change] = (), **settings: str) -> None:
+    """Make the tables, the domain, the users, and what is in `more`."""
     texts = [f"{key}={value}" for key, value in settings.items()]
     row = Settings()._replace(**settings_from_texts(texts))  # type: ignore[arg-type]  # checked when read
     rows = [PutUser(user_row(f"{name}@{DOMAIN}", DOMAIN, password)) for name, password in people.items()]
 
     async def make() -> None:
         store = open_store(parse_url(url, base=Path.cwd()))
-        await create(store, [DOMAIN], settings=row, more=rows)
+        await create(store, [DOMAIN], settings=row, more=[*rows, *more])
         await store.close()
 
     trio.run(make)
@@ -77,6 +79,7 @@ class Sqlite:
     """One file."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.path = directory / "sip.sqlite3"
         self.url = f"sqlite://{self.path}"
 
@@ -100,10 +103,16 @@ class Sqlite:
 
 
 class Maria:
-    """A database of a MariaDB that nobody else uses."""
+    """A database of a MariaDB that nobody else uses; with `tls` it takes no connections in clear."""
 
-    def __init__(self, directory: Path) -> None:
-        self.server = MariaDb(directory / "mariadb")
+    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+        self.directory = directory
+        self._authority = directory / "authority.pem" if tls else None
+        authority = trustme.CA() if tls else None
+        if authority is not None and self._authority is not None:
+            authority.cert_pem.write_to_path(str(self._authority))
+        settings = {"require_secure_transport": 1} if tls else {}
+        self.server = MariaDb(directory / "mariadb", settings=settings, tls=authority)
         self.url = ""
         self._name = ""
 
@@ -123,6 +132,12 @@ class Maria:
         if not self._name:
             self._name = self.server.new_database()
             self.url = self.server.url(self._name)
+            if self._authority is not None:
+                self.url += f"?tls=verify&ca={self._authority}"
+
+    def url_by(self, port: int) -> str:
+        """The same by another port of this machine, where something stands before it."""
+        return self.url.replace(f":{self.server.port}/", f":{port}/")
 
     def stop(self) -> None:
         self.server.stop()

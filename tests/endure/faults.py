@@ -67,16 +67,28 @@ def of_sqlite(database: Sqlite, pid: int) -> list[Fault]:
         Fault("file moved away", 3, lambda: path.rename(aside), lambda: aside.rename(path)),
         Fault("another file in its place", 3, lambda: put_another(path, aside), lambda: aside.rename(path)),
         Fault("file size limited", 3, lambda: limit_files(pid, 8192), lambda: limit_files(pid, resource.RLIM_INFINITY)),
-        *of_disk(database.directory),
+        *of_disk(database.directory, lambda: take_over_log(path)),
     ]
 
 
-def of_disk(directory: Path) -> list[Fault]:
-    """A disk that is full, where the database has one of its own."""
+def of_disk(directory: Path, before: Callable[[], None] = nothing) -> list[Fault]:
+    """A disk that is full, where the database has one of its own; `before` takes away what room it has set aside."""
     if not directory.is_mount():
         return []
     filler = directory / "filler"
-    return [Fault("disk full", 5, lambda: fill(filler), filler.unlink)]
+
+    def begin() -> None:
+        fill(filler)
+        before()
+        fill(filler)
+
+    return [Fault("disk full", 5, begin, filler.unlink)]
+
+
+def take_over_log(path: Path) -> None:
+    """Make the write-ahead log an empty file, which has to grow again."""
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class Locker:
@@ -110,7 +122,7 @@ def limit_files(pid: int, size: int) -> None:
 
 def fill(filler: Path) -> None:
     """Write until there is no room left."""
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
         while True:
             file.write(bytes(4096))
 
