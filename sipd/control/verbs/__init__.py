@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from sipd.control.verbs import db, domain, peer, script, script_history, server, ul, user
+from sipd.control.verbs import db, domain, peer, script, script_history, server, ul, user, user_import
 from sipd.control.verbs.base import STAGE, Arguments, Content, Parameter, Plain, Refusal, Stage, Value, Verb, When
 
 VERBS: Final[tuple[Verb, ...]] = (
     *db.VERBS,
     *domain.VERBS,
     *user.VERBS,
+    *user_import.VERBS,
     *ul.VERBS,
     *peer.VERBS,
     *script.VERBS,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, overload
 
 from sipd.control.verbs.base import STAGE, Refusal, Stage
 from sipd.store import Refused, domain_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
+    from sipd.control.verbs.base import Progress
     from sipd.rows import Change, User
     from sipd.store import Snapshot, Store
 
@@ -22,6 +24,9 @@ FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f:\"<>\ud800-\udfff]")
 """Not in a user name: control characters, space, what ends a name in a digest (`:`) or in an address."""
 
 LONGEST: Final = 255
+
+TURN: Final = 200
+"""Changes carried out between two words of how far it has come."""
 
 
 def domain_name(text: str) -> str:
@@ -74,11 +79,42 @@ def known_user(text: str, snapshot: Snapshot) -> User:
     raise Refusal(f"there is no user {aor}", f"Add one with: sipdctl user add {aor}")
 
 
-async def carry_out(store: Store, changes: Sequence[Change]) -> None:
+def realm_text(realm: str) -> str:
+    """The digest realm, when it can be one. Raises Refusal."""
+    if not realm or len(realm) > LONGEST or '"' in realm or "\\" in realm or not realm.isprintable():
+        raise Refusal(f"not a realm: {realm!r}", "Write a domain name, for instance example.com")
+    return realm
+
+
+class _Steps(Sequence["Change"]):
+    """Changes that tell how many of them the database has taken."""
+
+    def __init__(self, changes: Sequence[Change], progress: Progress) -> None:
+        self._changes = changes
+        self._progress = progress
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    @overload
+    def __getitem__(self, place: int) -> Change: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Change]: ...
+    def __getitem__(self, place: int | slice) -> Change | Sequence[Change]:
+        return self._changes[place]
+
+    def __iter__(self) -> Iterator[Change]:
+        for count, change in enumerate(self._changes):
+            if count % TURN == 0:
+                self._progress("storing", count, len(self._changes))
+            yield change
+
+
+async def carry_out(store: Store, changes: Sequence[Change], progress: Progress | None = None) -> None:
     """Make these changes, all or none. Raises Refusal when the database does not accept them."""
     stage = STAGE.get(Stage())
     stage.storing = True
-    [error] = await store.apply([changes])
+    [error] = await store.apply([changes if progress is None else _Steps(changes, progress)])
     stage.storing, stage.stored = False, error is None
     if isinstance(error, Refused):
         raise Refusal(str(error))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, get_args, get_type_hints
+from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
-from sipd.control.verbs.names import canonical, carry_out, known_user
+from sipd.control.verbs.names import canonical, carry_out, known_user, realm_text
+from sipd.control.verbs.sheets import field_text
 from sipd.rows import DropDelegate, DropUser, PutDelegate, PutUser, User
 from sipd.store import random_password, user_row, with_password
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from sipd.store import Store
 
-HINTS: Final = get_type_hints(User)
 SETTABLE: Final = ("level", "role", "gateway_class", "full_name")
 SHORTEST: Final = 8
 """Letters of a password at least."""
@@ -95,24 +95,25 @@ async def deny(store: Store, arguments: Arguments) -> Plain:
     return {"user": user.aor, "may no longer be registered by": other.aor}
 
 
-def realm_text(realm: str) -> str:
-    """The digest realm, when it can be one. Raises Refusal."""
-    if '"' in realm or "\\" in realm or not realm.isprintable() or not realm or len(realm) > 255:
-        raise Refusal(f"not a realm: {realm!r}", "Write a domain name, for instance example.com")
-    return realm
-
-
 def _password(arguments: Arguments) -> tuple[str, dict[str, Plain]]:
     """The password, and what to show of it: a random one only."""
     given = arguments.optional("password")
     if given is None:
         password = random_password()
         return password, {"password": password}
-    if len(given) < SHORTEST:
-        raise Refusal(f"the password has fewer than {SHORTEST} letters", "Leave it out for a random one")
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in given):
-        raise Refusal("the password holds control characters")
-    return given, {}
+    try:
+        return password_text(given, SHORTEST), {}
+    except Refusal as error:
+        raise Refusal(f"the password {error.text}", "Leave it out for a random one") from None
+
+
+def password_text(text: str, least: int) -> str:
+    """The password, when it is one. Raises Refusal."""
+    if len(text) < least:
+        raise Refusal(f"has fewer than {least} letters")
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+        raise Refusal("holds control characters")
+    return text
 
 
 def _changed(user: User, texts: Sequence[str]) -> User:
@@ -120,12 +121,10 @@ def _changed(user: User, texts: Sequence[str]) -> User:
         name, equals, value = text.partition("=")
         if not equals or name not in SETTABLE:
             raise Refusal(f"not a setting of a user: {text!r}", f"Write KEY=VALUE with one of: {', '.join(SETTABLE)}")
-        choices = get_args(HINTS[name])
-        if choices and value not in choices:
-            raise Refusal(f"{name} can't be {value!r}", f"It is one of: {', '.join(choices)}")
-        if len(value) > 255 or not (value.isprintable() or value == ""):
-            raise Refusal(f"{name} can't be {value!r}", "It is one line of at most 255 letters")
-        user = User(**{**user._asdict(), name: value})
+        try:
+            user = User(**{**user._asdict(), name: field_text(name, value)})
+        except Refusal as error:
+            raise Refusal(f"{name} {error.text}", error.hint) from None
     return user
 
 
