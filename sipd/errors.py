@@ -119,6 +119,12 @@ class TemporarilyUnavailable(SipError):
     default_status = 480
 
 
+class BadEvent(SipError):
+    """An event package that this server has nothing to say of (RFC 6665 §8.3.2)."""
+
+    default_status = 489
+
+
 class ServiceUnavailable(SipError):
     """Not now: overload, or the database is away (§21.5.4)."""
 

@@ -65,6 +65,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "stateless",
     "trying",
     "merged",
+    "notifier",
     "dispatch",
     "gauges",
     "certificates",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 """Schemes a Request-URI may have (§16.3 step 2)."""
 
-OWN_METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER")
+OWN_METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "SUBSCRIBE")
 """The methods the server handles itself; any other is passed on as it is (§16.3 step 1)."""
 
 PROXY_EXTENSIONS: Final[frozenset[str]] = frozenset({"pref"})
@@ -137,7 +137,7 @@ def check_proxy_require(inquiry: Inquiry, tables: Tables) -> None:
     request = inquiry.request
     if "Proxy-Require" in request.names and request.method not in ("ACK", "CANCEL"):
         known = PROXY_EXTENSIONS | {"privacy"} if can_be_given(request) else PROXY_EXTENSIONS
-        _refuse_unknown(request, "Proxy-Require", known)
+        refuse_unknown(request, "Proxy-Require", known)
 
 
 def check_own(inquiry: Inquiry, tables: Tables) -> None:
@@ -153,7 +153,7 @@ def check_own(inquiry: Inquiry, tables: Tables) -> None:
     elif request.method != "OPTIONS" or "Require" not in request.names or not is_options_to_us(inquiry, tables):
         return
     if "Require" in request.names:
-        _refuse_unknown(request, "Require", EXTENSIONS)
+        refuse_unknown(request, "Require", EXTENSIONS)
 
 
 def is_options_to_us(inquiry: Inquiry, tables: Tables) -> bool:
@@ -163,7 +163,8 @@ def is_options_to_us(inquiry: Inquiry, tables: Tables) -> bool:
     return means_server(inquiry.uri, tables, inquiry.context.places)
 
 
-def _refuse_unknown(request: Request, name: str, known: frozenset[str]) -> None:
+def refuse_unknown(request: Request, name: str, known: frozenset[str]) -> None:
+    """420 for option tags in that header field that are not known (§8.2.2.3)."""
     unknown = [tag for tag in request.values(name) if tag.lower() not in known]
     if unknown:
         raise BadExtension(headers=tuple(("Unsupported", tag) for tag in unknown))

@@ -9,6 +9,7 @@ from sipd.core.preferences import NO_WISHES, Disposition
 if TYPE_CHECKING:
     from sipd.cpl import Program
     from sipd.hop import Target
+    from sipd.message import Uri
     from sipd.rows import Change
     from sipd.script import Direction
 
@@ -106,4 +107,16 @@ class Commit(NamedTuple):
     marks: tuple[Mark, ...] = ()
 
 
-Decision = Respond | Relay | Proxy | RunScript | Commit
+class Subscribe(NamedTuple):
+    """Tell this subscriber what becomes of the registrations of `aor` (RFC 3680); `aor` is empty within a dialog."""
+
+    aor: str
+    subscriber: str
+    event: str  # value of Event
+    contact: Uri
+    expires: int  # seconds; 0: tell it once
+    proven: bool  # he proved who he is
+    marks: tuple[Mark, ...] = ()
+
+
+Decision = Respond | Relay | Proxy | RunScript | Commit | Subscribe

@@ -15,7 +15,8 @@ from sipd import digest
 from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Respond
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import is_anonymous, user_asserted
-from sipd.core.routes import address_of_record, joined, names_us, registers_elsewhere
+from sipd.core.routes import address_of_record, joined, names_us
+from sipd.core.subscribing import asks_us
 from sipd.errors import BadSyntax, Forbidden
 from sipd.message import parse_auth, parse_uri
 from sipd.trace import Step
@@ -53,15 +54,16 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     """A challenge, or None with `inquiry.identity` filled in. Raises Forbidden for a From of somebody else.
 
     A peer's word is enough, save for REGISTER to us, which wants the user's own
-    proof; ACK and CANCEL can't be challenged (§22.1); a request in a dialog of
-    ours has our seal; with the server's authentication off, From is taken at its word.
+    proof, whatever his level, as SUBSCRIBE to registrations does; ACK and CANCEL
+    can't be challenged (§22.1); a request in a dialog of ours has our seal; with
+    the server's authentication off, From is taken at its word.
     """
     request = inquiry.request
     method = request.method
     if inquiry.in_dialog:
         return None
-    registers = method == "REGISTER" and not registers_elsewhere(inquiry, tables)
-    if inquiry.peer is not None and not registers:
+    asked = asks_us(inquiry, tables)
+    if inquiry.peer is not None and not (asked and method == "REGISTER"):
         inquiry.identity = Identity(user_asserted(inquiry, tables), "peer")
         inquiry.trace.append(Step("identify", inquiry.peer.name, "peer"))
         if inquiry.identity.user:
@@ -80,7 +82,7 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     if verdict.user:
         _accept(inquiry, verdict.user, sender, uri)
         return None
-    if registers:
+    if asked:
         return _challenge(inquiry, tables, sender or address_of_record(request.to.uri, tables), verdict)
     if not sender:
         return None  # a stranger: whom he may call is asked by `may_relay`
@@ -138,10 +140,10 @@ LEVELS: Final[Mapping[str, Callable[[Inquiry, Tables, str, Verdict], Respond | N
 
 
 def _challenge(inquiry: Inquiry, tables: Tables, aor: str, verdict: Verdict) -> Respond:
-    """401 for REGISTER, 407 for all else, one challenge per algorithm (RFC 8760 §2.3); the same for any name (T67)."""
+    """401 if it `asks_us`, else 407; one challenge per algorithm (RFC 8760 §2.3); the same for any name (T67)."""
     realm = _realm(tables, aor) if aor else _realm_of_anybody(inquiry, tables)
     user = tables.user(aor) if aor else None
-    if inquiry.request.method == "REGISTER" and not registers_elsewhere(inquiry, tables):
+    if asks_us(inquiry, tables):
         status, name = 401, "WWW-Authenticate"
     else:
         status, name = 407, "Proxy-Authenticate"
@@ -204,8 +206,7 @@ def _nonce_is_good(nonce: str, realm: str, algorithm: str, context: Context, wal
 def credentials_of(inquiry: Inquiry, tables: Tables, sender: str) -> Verdict:
     """What the credentials for a realm of ours prove, whatever From says. Raises BadSyntax for unreadable ones."""
     request = inquiry.request
-    registers = request.method == "REGISTER" and not registers_elsewhere(inquiry, tables)
-    name = "Authorization" if registers else "Proxy-Authorization"
+    name = "Authorization" if asks_us(inquiry, tables) else "Proxy-Authorization"
     if name not in request.names:
         return NONE_GIVEN
     verdict = NONE_GIVEN

@@ -20,6 +20,7 @@ from sipd.core.privacy import weigh_claims
 from sipd.core.registrar import register
 from sipd.core.rights import answer_options, follow_route, may_register, may_relay
 from sipd.core.routes import strip_routes
+from sipd.core.subscribing import subscribe
 from sipd.core.tables import Missing
 from sipd.errors import SipError
 
@@ -47,6 +48,7 @@ ADMIT: Final[tuple[Step, ...]] = (
 SEARCH: Final[tuple[Step, ...]] = (
     seek,
     consult_outgoing,
+    subscribe,
     find_user,
     consult_incoming,
     register,
@@ -58,6 +60,7 @@ ONLY_FOR: Final[dict[Step, tuple[str, ...]]] = {
     answer_options: ("OPTIONS",),
     may_register: ("REGISTER",),
     register: ("REGISTER",),
+    subscribe: ("SUBSCRIBE",),
     consult_outgoing: ("INVITE",),
     consult_incoming: ("INVITE",),
 }
@@ -68,7 +71,7 @@ def _steps_of(method: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(step for step in steps if step not in ONLY_FOR or method in ONLY_FOR[step])
 
 
-_METHODS: Final = ("INVITE", "OPTIONS", "REGISTER")
+_METHODS: Final = ("INVITE", "OPTIONS", "REGISTER", "SUBSCRIBE")
 _ADMIT_OF: Final = {method: _steps_of(method, ADMIT) for method in _METHODS}
 _ADMIT_OF_OTHERS: Final = _steps_of("", ADMIT)
 _SEARCH_OF: Final = {method: _steps_of(method, SEARCH) for method in _METHODS}

@@ -13,12 +13,12 @@ from xml.sax.saxutils import escape, quoteattr
 from sipd.core.gruu import first_cseq, latest_of, public_gruu, temporary_gruu
 from sipd.core.outbound import instance_key, short_key
 from sipd.errors import BadSyntax
-from sipd.message import escaped_user, parse_params, q_to_text, quote
+from sipd.message import escaped_user, parse_params, q_to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sipd.rows import Binding, Cause
+    from sipd.rows import Binding
     from sipd.seal import Seal
 
 MEDIA_TYPE: Final = "application/reginfo+xml"
@@ -61,7 +61,7 @@ def contact_id(binding: Binding) -> str:
 
 
 def changes_of(
-    old: Mapping[Key, Known], new: Iterable[Binding], causes: Mapping[Key, Cause], wall: float
+    old: Mapping[Key, Known], new: Iterable[Binding], causes: Mapping[Key, ContactEvent], wall: float
 ) -> tuple[list[Told], dict[Key, Known]]:
     """What has become of each contact since `old`, and what is known now; `new` are those that hold at `wall`.
 
@@ -146,7 +146,8 @@ def _params(binding: Binding) -> list[tuple[str, str]]:
     """Further parameters of the Contact, as they stood there (§5.1 unknown-param)."""
     found: list[tuple[str, str]] = [] if binding.action == "proxy" else [("action", binding.action)]
     if binding.instance:
-        found.append(("+sip.instance", quote(binding.instance)))
+        escaped = binding.instance.replace("\\", "\\\\").replace('"', '\\"')
+        found.append(("+sip.instance", f'"{escaped}"'))
     if binding.reg_id:
         found.append(("reg-id", str(binding.reg_id)))
     try:

@@ -12,6 +12,7 @@ from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
 from sipd.core.routes import address_of_record, leads_here, local_domain, registers_elsewhere
+from sipd.core.subscribing import ALLOW_EVENTS
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
 from sipd.hop import Target, Way
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _CAPABILITIES: Final = (
     ("Allow", ", ".join(OWN_METHODS)),
     ("Supported", ", ".join(sorted(EXTENSIONS))),
+    *ALLOW_EVENTS,
     *ACCEPT_HEADERS,
     ("Accept-Encoding", "identity"),
     ("Accept-Language", "en"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.decision import Commit, Proxy, Relay, Respond
+from sipd.core.decision import Commit, Proxy, Relay, Respond, Subscribe
 from sipd.core.forwarding import is_ours, stamp
 from sipd.core.inquiry import Inquiry
 from sipd.core.policy import decide
@@ -26,6 +26,7 @@ from sipd.server.answer import answer, local_response, refusal
 from sipd.server.call import Call
 from sipd.server.door import guarded, report
 from sipd.server.merged import Merged
+from sipd.server.notifier import Notice, Notifier
 from sipd.server.registration import commit
 from sipd.server.stateless import Stateless
 from sipd.server.trying import Trying
@@ -53,7 +54,7 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house", "_rate", "merged", "stateless", "trying")
+    __slots__ = ("_house", "_rate", "merged", "notifier", "stateless", "trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -61,6 +62,7 @@ class Dispatch:
         self.stateless = Stateless(house)
         self.trying = Trying(house.transactions)
         self.merged = Merged()
+        self.notifier = Notifier(house)
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message: a datagram, or what a stream's framing cut out."""
@@ -134,7 +136,8 @@ class Dispatch:
                 house.counters.dropped += 1
             return
         # Nor is one that names another (§18.1.2), or has no way to go once our Via is off (§16.7 step 3).
-        if not is_ours(response, client.flow.sent_by) or (response.one_via and client.user is not None):
+        no_further = response.one_via and client.user is not None and not isinstance(client.user, Notice)
+        if no_further or not is_ours(response, client.flow.sent_by):
             house.counters.dropped += 1
             return
         house.transactions.receive_response(client, response)
@@ -232,7 +235,7 @@ class Dispatch:
         match decision:
             case Respond(challenge=True):
                 self._challenge(request, flow, decision, trace, wait)
-            case Respond() if request.method != "REGISTER" and self.merged.is_merged(request):
+            case Respond() | Subscribe() if request.method != "REGISTER" and self.merged.is_merged(request):
                 self._refuse(request, flow, LoopDetected("Merged Request"), trace)
             case Respond():
                 self._respond(request, flow, decision, trace)
@@ -242,6 +245,8 @@ class Dispatch:
                 house.counters.dropped += 1
             case Commit():
                 self._commit(inquiry, flow, decision)
+            case Subscribe():
+                self._subscribe(inquiry, flow, decision)
             case Proxy() if stateless and (target := self.stateless.takes(decision)):
                 self.stateless.remember(request, inquiry.identity)
                 self.stateless.forward(inquiry, flow, target)
@@ -306,6 +311,11 @@ class Dispatch:
             commit(self._house, server, inquiry, decision)
             if not server.answered:
                 self.trying.expect(server, inquiry.now)
+
+    def _subscribe(self, inquiry: Inquiry, flow: Flow, wanted: Subscribe) -> None:
+        server = self._open(inquiry.request, flow)
+        if server is not None:
+            self.notifier.subscribe(server, inquiry, wanted)
 
     def _call(self, inquiry: Inquiry, flow: Flow, decision: Decision | Missing) -> None:
         house, request = self._house, inquiry.request

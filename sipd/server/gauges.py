@@ -45,5 +45,6 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "script_runs": Gauge(lambda: len(house.runs), house.runs.most),
         "log_lines_waiting": Gauge(lambda: len(house.diary), diary.WAITING),
         "mails_waiting": Gauge(lambda: len(house.mailer), mailing.QUEUED),
+        "subscriptions": Gauge(lambda: len(dispatch.notifier), house.tables.settings.max_subscriptions),
         "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),
     }

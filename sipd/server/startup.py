@@ -278,6 +278,7 @@ def furnish(
     pins = Pins(network)
     cache.watch(pins.heed)
     cache.watch(house.runs.heed)
+    cache.watch(dispatch.notifier.heed)
 
     def flow_failed(flow: Flow) -> None:
         dispatch.flow_failed(flow)

@@ -77,7 +77,7 @@ def test_a_refresh_takes_the_place_of_its_flow_whatever_the_contact_is():
     upper = contact(1, moved).replace("AABBCCDDEEFF", "aabbccddeeff")
     decision = made.decide(register(upper, OUTBOUND, call_id="one", cseq=2), TCP._replace(host="192.0.2.77"))
     assert isinstance(decision, Commit)
-    assert decision.changes[0] == DropBinding(ALICE, CONTACT, flow_key(UUID, 1))
+    assert decision.changes[0] == DropBinding(ALICE, CONTACT, flow_key(UUID, 1), "unregistered")
     assert [(binding.reg_id, binding.uri) for binding in stored(made)] == [(2, CONTACT), (1, moved)]
     assert status_of(made, register(contact(1), OUTBOUND, call_id="one", cseq=2)) == 400, "out of order"
 

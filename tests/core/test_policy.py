@@ -30,7 +30,7 @@ def test_the_steps_and_their_order():
         "may_relay",
     ]  # fmt: skip
     assert [step.__name__ for step in SEARCH] == [
-        "seek", "consult_outgoing", "find_user", "consult_incoming", "register", "locate",
+        "seek", "consult_outgoing", "subscribe", "find_user", "consult_incoming", "register", "locate",
     ]  # fmt: skip
 
 

@@ -48,12 +48,15 @@ def proven(made, request, username="alice", realm="example.com"):
 def test_options_to_the_server_are_answered_to_anybody(from_, auth):
     answer = house(auth=auth).answer(request("OPTIONS", "sip:example.com", from_=from_))
     assert answer.status == 200
-    headers = {name: answer.first(name) for name in ("Accept", "Accept-Disposition", "Supported", "Allow")}
+    headers = {
+        name: answer.first(name) for name in ("Accept", "Accept-Disposition", "Supported", "Allow", "Allow-Events")
+    }
     assert headers == {
         "Accept": "application/cpl+xml",
         "Accept-Disposition": "script",
         "Supported": "gruu, outbound, path, pref",
-        "Allow": "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER",
+        "Allow": "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, SUBSCRIBE",
+        "Allow-Events": "reg",
     }
 
 

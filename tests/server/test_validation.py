@@ -69,7 +69,7 @@ async def there_and(world, alice):
 
 @pytest.mark.parametrize(
     ("method", "status"),
-    [("INVITE", 404), ("BYE", 404), ("MESSAGE", 405), ("SUBSCRIBE", 405), ("PUBLISH", 405), ("FOO", 501)],
+    [("INVITE", 404), ("BYE", 404), ("MESSAGE", 405), ("SUBSCRIBE", 489), ("PUBLISH", 405), ("FOO", 501)],
 )
 async def test_methods_the_server_itself_is_not_asked(world, autojump_clock, method, status):
     world.settings(auth="none")
