@@ -318,6 +318,12 @@ class PutLicence(NamedTuple):
     added: float
 
 
+class Touch(NamedTuple):
+    """Write down that a server was here: to see whether the database takes changes."""
+
+    at: float
+
+
 Change = (
     PutBinding
     | DropBinding
@@ -343,5 +349,6 @@ Change = (
     | PutTimezone
     | DropTimezone
     | PutLicence
+    | Touch
 )
 """What a Store can be asked to do; a sequence of them is carried out whole or not at all."""

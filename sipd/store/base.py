@@ -125,12 +125,16 @@ class Store(Protocol):
         """What others have changed since the last call, or the last `load_all`; None: can't be told, load all.
 
         A key may come more than once, and for a change that was seen before.
+        What a call that raised StoreAway would have told comes with the next.
+        Where nothing has changed this is one cheap look: it is asked four times a second.
         """
 
     async def load_some(self, keys: Sequence[Key]) -> Snapshot:
-        """The rows of these keys that are there, all of one moment, which no call of `news` before was after.
+        """The rows that these keys stand for (`BELONGING` of some.py) and that are there, all of one moment.
 
-        Of a key `users` or `contacts` those of that address-of-record in every table it owns rows of.
+        No call of `news` before was after that moment. Of a key `users` that is
+        all that belongs to the address-of-record, of `contacts` its bindings
+        and their version. The secret key is left out.
         """
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:

@@ -7,7 +7,7 @@ in memory as on disk; `tests/store/` holds them to it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from sipd.hop import Way
 from sipd.rows import (
@@ -35,22 +35,19 @@ from sipd.rows import (
     PutTimezone,
     PutUser,
     ScriptKind,
+    Touch,
     TrimScriptLog,
 )
-from sipd.store.base import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sipd.rows import Binding, Change, Peer, Script, Settings, User
-    from sipd.store.base import Key
+    from sipd.store.base import Snapshot
 
 _GRUU: Final = re.compile(r"(?:[0-9a-f]{12})?", re.ASCII)
 
 KINDS: Final = get_args(ScriptKind)
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Image:
@@ -85,29 +82,13 @@ class Image:
         self.dialplan: dict[int, PutDial] = {}
         self.versions: dict[str, int] = {}  # of the bindings of an address-of-record, see `Expect`
 
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> Image:
-        """The image of what was loaded, still without users and bindings: `fill` puts them in."""
-        image = cls()
-        image.scripts = {(script.aor, script.kind): script for script in snapshot.scripts}
-        image.removed = {(row.aor, row.kind): row.version for row in snapshot.removed}
-        image.domains = {domain.name: domain.canonical for domain in snapshot.domains}
-        image.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
-        image.peers = {peer.name: peer for peer in snapshot.peers}
-        image.settings = {settings.name: settings for settings in snapshot.settings}
-        image.timezones = {zone.url: zone for zone in snapshot.timezones}
-        for row in snapshot.aliases:
-            image.put_alias(row)
-        image.dialplan = {row.position: row for row in snapshot.dialplan}
-        image.versions = dict(snapshot.versions)
-        return image
+    def fill(self, snapshot: Snapshot, old: Image) -> Iterator[None]:
+        """Put in what was loaded, a row a step; users and bindings are taken off their lists.
 
-    def fill(self, users: list[User], bindings: list[Binding], old: Image) -> Iterator[None]:
-        """Put in users and bindings, one a step, taken off the two lists.
-
-        A row that is equal in `old` is taken from there: that saves memory,
-        and `differences` need only see which rows are not the same object.
+        Of those a row that is equal in `old` is taken from there: that saves
+        memory, and `differences` need only see which are not the same object.
         """
+        users, bindings = snapshot.users, snapshot.bindings
         while users:
             user = users.pop()
             known = old.users.get(user.aor)
@@ -121,6 +102,24 @@ class Image:
             if before is not None and len(before) == len(rows) and all(row in before for row in rows):
                 self.bindings[aor] = before
             yield
+        for script in snapshot.scripts:
+            self.scripts[script.aor, script.kind] = script
+            yield
+        for removed in snapshot.removed:
+            self.removed[removed.aor, removed.kind] = removed.version
+            yield
+        for alias in snapshot.aliases:
+            self.put_alias(alias)
+            yield
+        for aor, version in snapshot.versions:
+            self.versions[aor] = version
+            yield
+        self.domains = {domain.name: domain.canonical for domain in snapshot.domains}
+        self.delegates = {(row.aor, row.delegate) for row in snapshot.delegates}
+        self.peers = {peer.name: peer for peer in snapshot.peers}
+        self.settings = {settings.name: settings for settings in snapshot.settings}
+        self.timezones = {zone.url: zone for zone in snapshot.timezones}
+        self.dialplan = {row.position: row for row in snapshot.dialplan}
 
     def apply(self, change: Change) -> None:
         """Carry out one change that the database accepted."""
@@ -260,42 +259,8 @@ class Image:
     def put_licence(self, change: PutLicence) -> None:
         """Nothing: licences are read from the database when a server starts."""
 
-    def differences(self, new: Image) -> list[Change]:
-        """The changes that lead from this image to `new` (script versions as they are in `new`).
-
-        Users and bindings that are equal but not the same object count as different: see `fill`.
-        """
-        changes: list[Change] = [DropUser(aor) for aor in self.users if aor not in new.users]
-        changes += [PutUser(user) for user in _other(self.users, new.users)]
-        for aor in self.bindings.keys() | new.bindings.keys():
-            before, after = self.bindings.get(aor, ()), new.bindings.get(aor, ())
-            if before is not after:
-                changes += [PutBinding(binding) for binding in after if binding not in before]
-                left = {(binding.uri, binding.key) for binding in after}
-                changes += [DropBinding(aor, one.uri, one.key) for one in before if (one.uri, one.key) not in left]
-        changes += [
-            PutScript(script)
-            for script in new.scripts.values()
-            if self.scripts.get((script.aor, script.kind)) != script
-        ]
-        changes += [DropScript(*key) for key in self.scripts if key not in new.scripts]
-        changes += [PutDomain(*row) for row in new.domains.items() - self.domains.items()]
-        changes += [DropDomain(name) for name in self.domains if name not in new.domains]
-        changes += [PutDelegate(*row) for row in new.delegates - self.delegates]
-        changes += [DropDelegate(*row) for row in self.delegates - new.delegates]
-        now, then = _pairs(new.aliases), _pairs(self.aliases)
-        changes += [PutAlias(*row) for row in now - then]
-        changes += [DropAlias(*row) for row in then - now]
-        changes += [row for position, row in new.dialplan.items() if self.dialplan.get(position) != row]
-        changes += [DropDial(position) for position in self.dialplan if position not in new.dialplan]
-        changes += [PutPeer(peer) for name, peer in new.peers.items() if self.peers.get(name) != peer]
-        changes += [DropPeer(name) for name in self.peers if name not in new.peers]
-        changes += [
-            PutSettings(settings) for name, settings in new.settings.items() if self.settings.get(name) != settings
-        ]
-        changes += [zone for url, zone in new.timezones.items() if self.timezones.get(url) != zone]
-        changes += [DropTimezone(url) for url in self.timezones if url not in new.timezones]
-        return changes
+    def touch(self, change: Touch) -> None:
+        """Nothing: nobody reads it."""
 
 
 def missing_user(users: Mapping[str, User], group: Sequence[Change]) -> str | None:
@@ -330,43 +295,6 @@ def _needed(change: Change) -> tuple[str, ...]:
             return ()
 
 
-def _other(old: Mapping[K, V], new: Mapping[K, V]) -> Iterator[V]:
-    return (row for key, row in new.items() if old.get(key) is not row)
-
-
-def _pairs(aliases: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
-    return {(alias, user) for alias, users in aliases.items() for user in users}
-
-
-def only(snapshot: Snapshot, keys: Sequence[Key]) -> Snapshot:
-    """Of these rows those that the keys name."""
-    names: dict[str, set[str]] = {}
-    for what, name in keys:
-        names.setdefault("users" if what in OWNED else what, set()).add(name)
-    aors, empty = names.get("users", set()), set[str]()
-    domains, peers, servers, zones, aliases, dials = (
-        names.get(table, empty) for table in ("domain", "peers", "server", "timezones", "aliases", "dialplan")
-    )
-    return Snapshot(
-        users=[row for row in snapshot.users if row.aor in aors],
-        bindings=[row for row in snapshot.bindings if row.aor in aors],
-        scripts=[row for row in snapshot.scripts if row.aor in aors],
-        domains=[row for row in snapshot.domains if row.name in domains],
-        delegates=[row for row in snapshot.delegates if row.aor in aors],
-        peers=[row for row in snapshot.peers if row.name in peers],
-        settings=[row for row in snapshot.settings if row.name in servers],
-        secret_key=snapshot.secret_key,
-        removed=[row for row in snapshot.removed if row.aor in aors],
-        timezones=[row for row in snapshot.timezones if row.url in zones],
-        aliases=[row for row in snapshot.aliases if row.alias in aliases or row.user in aors],
-        dialplan=[row for row in snapshot.dialplan if str(row.position) in dials],
-        versions=[row for row in snapshot.versions if row[0] in aors],
-    )
-
-
-OWNED: Final = frozenset({"users", "contacts", "scripts", "third_parties", "registrations"})
-"""Tables whose rows are named by the address-of-record that they belong to."""
-
 DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     PutBinding: Image.put_binding,
     DropBinding: Image.drop_binding,
@@ -392,6 +320,7 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     PutTimezone: Image.put_timezone,
     DropTimezone: Image.drop_timezone,
     PutLicence: Image.put_licence,
+    Touch: Image.touch,
 }
 """What to do for each kind of change. (Any: each function takes the key's own type.)"""
 

@@ -21,7 +21,8 @@ from sipd.rows import (
     TrimScriptLog,
 )
 from sipd.store.base import Conflict, Refused, Removed, Snapshot
-from sipd.store.image import Image, missing_user, only
+from sipd.store.image import Image, missing_user
+from sipd.store.some import only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,24 +16,25 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from sipd.errors import SetupError, StoreAway
+from sipd.errors import CommitUnknown, SetupError, StoreAway
 from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, PutTimezone
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
-from sipd.store.image import only
 from sipd.store.lockfile import LockFile
+from sipd.store.some import queries, snapshot_of
 from sipd.store.sqlite_file import connect, create_file, create_tables, open_ours, trouble, use_log
+from sipd.store.sqlite_log import ChangeLog, cut, last_line
 from sipd.store.worker import Worker
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import Binding, Change, ScriptKind, ScriptVersion
+    from sipd.rows import Change, ScriptKind, ScriptVersion
     from sipd.store.base import Key
     from sipd.store.statements import Value
 
@@ -49,9 +50,13 @@ RETRY: Final = 0.01
 REFUSALS: Final = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
 """What a statement raises when the row, not the database, is at fault."""
 
+NOT_COMMITTED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+"""Errors of a COMMIT after which nothing of it is in the file. After others, as of the disk, nobody can tell."""
 
 SLICE: Final = 200
 """Rows read in one turn of the loop: half a millisecond."""
+
+R = TypeVar("R")
 
 
 class SqliteStore:
@@ -73,7 +78,7 @@ class SqliteStore:
         self._worker = Worker("sipd-store")
         self._connected: sqlite3.Connection | None = None
         self._file: tuple[int, int] = (0, 0)  # device and inode of the file we opened
-        self._seen = 0  # data_version before the last load
+        self._log = ChangeLog()
 
     async def exists(self) -> bool:
         """Whether the file is there and holds anything."""
@@ -104,7 +109,7 @@ class SqliteStore:
                 self._still_the_same_file()
                 if not self._begin():
                     await self._worker.run(self._begin_patiently)
-                results = [self._carry_out(group) for group in groups]
+                results, lines = self._carry_out_all(groups)
                 await self._worker.run(self._commit)
             except (sqlite3.Error, OSError) as error:
                 self._roll_back()
@@ -112,6 +117,7 @@ class SqliteStore:
             except BaseException:
                 self._roll_back()
                 raise
+            self._log.committed(*lines)
             return results
 
     def apply_now(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -119,7 +125,7 @@ class SqliteStore:
         try:
             self._still_the_same_file()
             self._begin_patiently()
-            results = [self._carry_out(group) for group in groups]
+            results, lines = self._carry_out_all(groups)
             self._commit()
         except (sqlite3.Error, OSError) as error:
             self._roll_back()
@@ -127,25 +133,36 @@ class SqliteStore:
         except BaseException:
             self._roll_back()
             raise
+        self._log.committed(*lines)
         return results
 
     async def news(self) -> Sequence[Key] | None:
-        """Nothing, or None when another connection has committed since the last load."""
+        """What other connections have committed since the last time: one look at the file's header, mostly."""
         async with self._turn:
             try:
-                return () if self._data_version() == self._seen else None
+                return self._log.news(self._connection)
             except sqlite3.Error as error:
                 raise StoreAway(f"{self.shown}: {error}") from error
 
     async def load_some(self, keys: Sequence[Key]) -> Snapshot:
-        """The rows of these keys."""
-        return only(await self.load_all(), keys)
+        """The rows of these keys; commits wait meanwhile, some milliseconds."""
+        async with self._turn:
+            connection = self._connection
+            try:
+                connection.execute("BEGIN")
+                found = []
+                for part, statement, names in queries(keys):
+                    found.append((part, self._rows(statement, names)))
+                    await trio.lowlevel.checkpoint()
+            finally:
+                self._roll_back()
+        return snapshot_of(found)
 
     async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
         """Every row, read in one transaction of a connection of its own; commits go on meanwhile."""
         async with self._turn:
             try:
-                self._seen = self._data_version()  # before the snapshot: what comes later is looked at again
+                self._log.loaded(self._connection)  # before the snapshot: what comes later is looked at again
                 reader = connect(self.path, 0.0)
             except sqlite3.Error as error:
                 raise trouble(self.path, error) from error
@@ -154,22 +171,24 @@ class SqliteStore:
             [(key,)] = reader.execute(sql.GET_META, ("secret_key",)).fetchall()  # fixes the moment
             if begun is not None:
                 begun()
-            scripts = [sql.script_of(row) for row in await _read(reader, sql.ALL_SCRIPTS)]
-            there = {(script.aor, script.kind) for script in scripts}
+            scripts = await _read(reader, sql.ALL_SCRIPTS, sql.script_of)
+            there: set[tuple[str, ScriptKind]] = set()
+            for script in scripts:
+                there.add((script.aor, script.kind))
             return Snapshot(
-                users=[sql.user_of(row) for row in await _read(reader, sql.ALL_USERS)],
-                bindings=await _bindings(reader),
+                users=await _read(reader, sql.ALL_USERS, sql.user_of),
+                bindings=await _read(reader, sql.ALL_BINDINGS, lambda row: sql.binding_of(sql.as_text(row))),
                 scripts=scripts,
-                domains=[PutDomain(*row) for row in await _read(reader, sql.ALL_DOMAINS)],
-                delegates=[PutDelegate(*row) for row in await _read(reader, sql.ALL_DELEGATES)],
-                peers=[sql.peer_of(row) for row in await _read(reader, sql.ALL_PEERS)],
-                settings=[sql.settings_of(row) for row in await _read(reader, sql.ALL_SETTINGS)],
+                domains=await _read(reader, sql.ALL_DOMAINS, lambda row: PutDomain(*row)),
+                delegates=await _read(reader, sql.ALL_DELEGATES, lambda row: PutDelegate(*row)),
+                peers=await _read(reader, sql.ALL_PEERS, sql.peer_of),
+                settings=await _read(reader, sql.ALL_SETTINGS, sql.settings_of),
                 secret_key=bytes.fromhex(key),
-                removed=[Removed(*row) for row in await _read(reader, sql.LAST_VERSIONS) if row[:2] not in there],
-                timezones=[PutTimezone(*row) for row in await _read(reader, sql.ALL_TIMEZONES)],
-                aliases=[PutAlias(*row) for row in await _read(reader, sql.ALL_ALIASES)],
-                dialplan=[PutDial(*row) for row in await _read(reader, sql.ALL_DIALS)],
-                versions=await _read(reader, sql.ALL_VERSIONS),
+                removed=await _read(reader, sql.LAST_VERSIONS, lambda row: Removed(*row), lambda row: row[:2] in there),
+                timezones=await _read(reader, sql.ALL_TIMEZONES, lambda row: PutTimezone(*row)),
+                aliases=await _read(reader, sql.ALL_ALIASES, lambda row: PutAlias(*row)),
+                dialplan=await _read(reader, sql.ALL_DIALS, lambda row: PutDial(*row)),
+                versions=await _read(reader, sql.ALL_VERSIONS, lambda row: (row[0], row[1])),
             )
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
@@ -216,6 +235,15 @@ class SqliteStore:
                 raise StoreAway(f"the database {self.path} is locked by another process")
             time.sleep(RETRY)
 
+    def _carry_out_all(self, groups: Sequence[Sequence[Change]]) -> tuple[list[Exception | None], tuple[int, int]]:
+        """What each group came to, and which lines of the change log are ours."""
+        before = last_line(self._connection)
+        results = [self._carry_out(group) for group in groups]
+        after = last_line(self._connection)
+        if self._lock is not None:
+            cut(self._connection, after)
+        return results, (before, after)
+
     def _carry_out(self, group: Sequence[Change]) -> Exception | None:
         connection = self._connection
         # one change is mostly one effective statement, whole or not at all by itself
@@ -241,7 +269,12 @@ class SqliteStore:
             return self._connection.execute(statement, sql.as_stored(row))
 
     def _commit(self) -> None:
-        self._connection.execute("COMMIT")
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF in NOT_COMMITTED:
+                raise
+            raise CommitUnknown(f"{self.shown}: {error}") from error  # it may be found in the log at the next start
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # the disk is gone: what is not committed is not there
@@ -253,10 +286,6 @@ class SqliteStore:
         now = self.path.stat()
         if (now.st_dev, now.st_ino) != self._file:
             raise OSError("the file was replaced while it was open; start sipd again")
-
-    def _data_version(self) -> int:
-        [(version,)] = self._rows("PRAGMA data_version")
-        return int(version)
 
     def _rows(self, statement: str, row: Sequence[Value] = ()) -> list[Any]:  # Any: a driver's rows have no types
         try:
@@ -322,20 +351,16 @@ def _in_words(error: Exception) -> str:
     return str(error)
 
 
-async def _read(reader: sqlite3.Connection, statement: str) -> list[Any]:
+async def _read(
+    reader: sqlite3.Connection,
+    statement: str,
+    made: Callable[[Any], R],  # a driver's rows have no types
+    passed_over: Callable[[Any], bool] = lambda row: False,
+) -> list[R]:
     """All rows, a slice in each turn of the loop. (In a thread each row would cost a busy loop 5 ms.)"""
-    rows: list[Any] = []
+    rows: list[R] = []
     cursor = reader.execute(statement)
     while piece := cursor.fetchmany(SLICE):
-        rows += piece
+        rows += [made(row) for row in piece if not passed_over(row)]
         await trio.lowlevel.checkpoint()
     return rows
-
-
-async def _bindings(reader: sqlite3.Connection) -> list[Binding]:
-    bindings: list[Binding] = []
-    cursor = reader.execute(sql.ALL_BINDINGS)
-    while piece := cursor.fetchmany(SLICE):
-        bindings += [sql.binding_of(sql.as_text(row)) for row in piece]
-        await trio.lowlevel.checkpoint()
-    return bindings

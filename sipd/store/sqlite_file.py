@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sipd.errors import SetupError, StoreAway
 from sipd.store.ddl import SCHEMA, createsip, statements, upgrade_to
+from sipd.store.triggers import create_triggers, drop_triggers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,8 +92,8 @@ def create_file(path: Path) -> None:
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Run createsip.sql; the caller holds the transaction."""
-    for statement in statements(createsip()):
+    """Run createsip.sql, and make the triggers; the caller holds the transaction."""
+    for statement in (*statements(createsip()), *create_triggers("sqlite")):
         connection.execute(statement)
 
 
@@ -142,6 +143,8 @@ def _upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
         for step in range(_schema(path, connection) + 1, SCHEMA + 1):
             for statement in statements(upgrade_to(step)):
                 connection.execute(statement)
+        for statement in (*drop_triggers(), *create_triggers("sqlite")):
+            connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

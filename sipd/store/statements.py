@@ -42,6 +42,7 @@ from sipd.rows import (
     Script,
     ScriptVersion,
     Settings,
+    Touch,
     TrimScriptLog,
     User,
 )
@@ -266,6 +267,7 @@ WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
     PutTimezone: lambda execute, change: execute(PUT_TIMEZONE, change),
     DropTimezone: lambda execute, change: execute(DROP_TIMEZONE, change),
     PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
+    Touch: lambda execute, change: execute(PUT_META, ("touched", f"{change.at:.0f}")),
 }
 """What to run for each kind of change. (Any: each function takes the key's own type.)"""
 

@@ -26,6 +26,10 @@ class Turns:
         """Whether a change is queued."""
         return aor in self._queued
 
+    def count(self, aor: str) -> int:
+        """How many changes are queued."""
+        return self._queued.get(aor, 0)
+
     def take(self, aor: str) -> None:
         """One more is queued. The empty address-of-record is nobody's."""
         if aor:

@@ -1,18 +1,26 @@
 """Group commit: what is queued becomes durable in one transaction, and only then is anybody told.
 
 There is no timer. A change that comes alone is committed at once; what comes
-in while the disk works is the next batch.
+in while the disk works is the next batch. Where several servers write to one
+database, each change of bindings says which version of them it was decided on.
+
+When a commit fails all that waits is told so, and nothing more is taken until
+the database takes changes again, which is tried every second: who registers
+meanwhile is refused at once, and nothing piles up (T97, T98).
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from sipd.errors import ServiceUnavailable, StoreAway
+from sipd.errors import CommitUnknown, ServiceUnavailable, StoreAway
 from sipd.log import LOG, EventLog
+from sipd.rows import Touch
+from sipd.store.base import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +30,6 @@ if TYPE_CHECKING:
     from sipd.store.cache import Cache
 
     Done = Callable[[Exception | None], None]
-    Queued = tuple[Sequence[Change], str, Done]
 
 CAPACITY: Final = 10_000
 """Groups that may wait; more are refused with 503 (T98)."""
@@ -32,6 +39,21 @@ BATCH: Final = 500
 
 RETRY_AFTER: Final = 10
 """Seconds after which one who was refused may come again (Retry-After)."""
+
+PATIENCE: Final = 10.0
+"""Seconds that a group waits for its turn; the phone behind it hears 503, and doesn't give up by itself (32 s)."""
+
+TRIES: Final = (0.1, 0.4, 1.0)
+"""Seconds between the tries whether the database takes changes again; the last one goes on."""
+
+
+class Queued(NamedTuple):
+    """A group of changes that waits for its commit."""
+
+    changes: Sequence[Change]
+    aor: str
+    done: Done
+    since: float
 
 
 class Writer:
@@ -49,33 +71,44 @@ class Writer:
         self._queue: deque[Queued] = deque()
         self._work = trio.Event()
         self._closed = False
-        self.away = False  # the last commit failed: gauge db_up (T97)
 
     def __len__(self) -> int:
         """Groups that wait for their commit."""
         return len(self._queue)
 
+    @property
+    def away(self) -> bool:
+        """Whether the database takes no changes just now, as the last commit or try showed (T97)."""
+        return self._cache.reach.lacks("writing")
+
     def submit(self, changes: Sequence[Change], aor: str, done: Done) -> None:
         """Have this group committed whole or not at all; `done` is called once.
 
         `done(None)`: it is durable and the cache shows it. `done(Refused)`:
-        this group can't be carried out. `done(StoreAway)`: nothing was
-        stored. `aor`: whose `settled_bindings` wait for it; empty: nobody's.
-        Raises ServiceUnavailable, with nothing queued, when too many wait.
+        this group can't be carried out; Conflict, a Refused: another server
+        has changed the bindings of `aor`, which will be loaded before anybody
+        sees them settled. `done(StoreAway)`: nothing was stored; CommitUnknown,
+        a StoreAway: perhaps it was. `aor`: whose `settled_bindings` wait for
+        it; empty: nobody's. To be called in the turn in which the group was decided.
+        Raises ServiceUnavailable, with nothing queued, when too many wait or
+        the database is away.
         """
-        if self._closed or len(self._queue) >= self._capacity:
+        if self._closed or self.away or len(self._queue) >= self._capacity:
             raise ServiceUnavailable(headers=(("Retry-After", str(RETRY_AFTER)),))
+        if aor and self._store.shared:
+            changes = (self._cache.expected(aor), *changes)
+        group = Queued(changes, aor, done, trio.current_time())
         if self._store.immediate:
-            self._finish([(changes, aor, done)], self._store.apply_now([changes]))
+            self._finish([group], self._store.apply_now([changes]))
             return
         self._cache.queued(aor)
-        self._queue.append((changes, aor, done))
+        self._queue.append(group)
         if len(self._queue) == 1:
             self._work.set()
 
     def drop_expired(self, wall: float, limit: int = 1000) -> int:
         """Queue the removal of bindings whose time is over; says of how many. To be called every few seconds."""
-        if self._closed or len(self._queue) >= self._capacity // 2:  # REGISTERs first
+        if self._closed or self.away or len(self._queue) >= self._capacity // 2:  # REGISTERs first
             return 0
         changes = self._cache.expired(wall, limit)
         groups: dict[str, list[DropBinding]] = {}
@@ -100,6 +133,8 @@ class Writer:
         task_status.started()
         try:
             while True:
+                if self.away:
+                    await self._try_again()
                 await self._work.wait()
                 await self._commit()
         finally:
@@ -111,42 +146,80 @@ class Writer:
     async def drain(self) -> None:
         """Until all that is queued now is committed or given up; `run` must be running."""
         settled = trio.Event()
-        self.submit((), "", lambda _: settled.set())
-        await settled.wait()
+        try:
+            self.submit((), "", lambda _: settled.set())
+        except ServiceUnavailable:
+            await trio.lowlevel.checkpoint()  # nothing waits while the database is away
+        else:
+            await settled.wait()
 
     async def _commit(self) -> None:
         """Commit one batch; not to be cut in two, as those who wait would never hear of it."""
         with trio.CancelScope(shield=True):  # one transaction, bounded by the store's patience
             async with self._cache.lock:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
-                if not self._queue:
-                    self._work = trio.Event()
-                results = await self._carried_out(batch)
-                self._finish(batch, results)
+                self._finish_late()
+                batch = self._taken(BATCH)
+                self._finish(batch, await self._carried_out(batch))
+                if self.away:  # they would fail as these did, one batch after another
+                    rest = self._taken(len(self._queue))
+                    self._finish(rest, [StoreAway(f"{self._store.shown} is away")] * len(rest))
+
+    def _taken(self, most: int) -> list[Queued]:
+        """The first of the queue."""
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), most))]
+        if not self._queue:
+            self._work = trio.Event()
+        return batch
+
+    def _finish_late(self) -> None:
+        """Give up those who have waited too long: so slow is the database that others come too late as well."""
+        too_old = trio.current_time() - PATIENCE
+        late: list[Queued] = []
+        while len(self._queue) > 1 and self._queue[0].since < too_old:
+            late.append(self._queue.popleft())
+        self._finish(late, [StoreAway(f"{self._store.shown} is too slow")] * len(late))
 
     async def _carried_out(self, batch: Sequence[Queued]) -> Sequence[Exception | None]:
         try:
-            results = await self._store.apply([changes for changes, _, _ in batch])
-        except Exception as error:  # whatever broke: nothing was committed, and each must hear of it
-            if not self.away:
-                self._log.event("db_away", text=error)
-            self.away = True
-            away = error if isinstance(error, StoreAway) else StoreAway(f"{type(error).__name__}: {error}")
-            return [away] * len(batch)
-        if self.away:
-            self._log.event("db_back")
-        self.away = False
-        return results
+            results = await self._store.apply([group.changes for group in batch])
+        except StoreAway as error:
+            self._cache.reach.failed("writing", error)
+            away: StoreAway = error
+        except Exception as fault:  # a fault of ours, which harms this batch only
+            self._log.event("fault", whose="store", kind=type(fault).__name__, text=fault)
+            away = CommitUnknown(f"{type(fault).__name__}: {fault}")
+        else:
+            return results
+        if isinstance(away, CommitUnknown):
+            for group in batch:
+                self._cache.following.doubt(group.aor, group.changes)
+        return [away] * len(batch)
+
+    async def _try_again(self) -> None:
+        """Write something until that works."""
+        tries = 0
+        while self.away:
+            await trio.sleep(TRIES[min(tries, len(TRIES) - 1)])
+            tries += 1
+            try:
+                with trio.CancelScope(shield=True):  # a transaction, bounded by the store's patience
+                    await self._store.apply([[Touch(time.time())]])
+            except Exception as error:
+                self._cache.reach.failed("writing", error)
+            else:
+                self._cache.reach.worked("writing")
 
     def _finish(self, batch: Sequence[Queued], results: Sequence[Exception | None]) -> None:
-        for (changes, _, _), error in zip(batch, results, strict=True):
+        for group, error in zip(batch, results, strict=True):
             if error is None:
-                self._apply(changes)
-        for _, aor, _ in batch:
-            self._cache.settled(aor)
-        for (_, _, done), error in zip(batch, results, strict=True):
+                self._apply(group.changes)
+            elif isinstance(error, Conflict):
+                self._cache.following.doubt(group.aor)
+        for group in batch:
+            self._cache.settled(group.aor)
+        for group, error in zip(batch, results, strict=True):
             try:
-                done(error)
+                group.done(error)
             except Exception as fault:  # one request's answer: the others must still get theirs
                 self._log.event("fault", whose="commit", kind=type(fault).__name__, text=fault)
 
@@ -154,5 +227,5 @@ class Writer:
         try:
             self._cache.apply(changes)
         except Exception as fault:  # it is committed all the same: let the cache load what it missed
-            self._cache.stale = True
+            self._cache.following.stale = True
             self._log.event("fault", whose="cache", kind=type(fault).__name__, text=fault)

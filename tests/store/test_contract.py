@@ -33,9 +33,15 @@ from sipd.rows import (
     Settings,
     TrimScriptLog,
 )
-from sipd.store import Cache, Conflict, Key, MemoryStore, Refused, SqliteStore, create
+from sipd.store import Cache, Conflict, Key, MemoryStore, Refused, Snapshot, SqliteStore, create
 from sipd.store.base import Removed
 from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
+
+KEY = "secret_key"
+
+
+def expected(nothing, **fields):
+    return nothing._replace(**{name: [] for name in nothing._fields if name != KEY} | fields)
 
 
 class TestStore:
@@ -116,14 +122,57 @@ class TestStore:
         assert not isinstance(error, Conflict)
 
     async def test_some_rows_are_those_of_the_keys(self, store):
-        await apply(store, PutBinding(binding()), PutBinding(binding(BOB)), PutAlias("al@example.com", ALICE))
-        await apply(store, PutPeer(Peer("pbx", "192.0.2.7")), PutDelegate(ALICE, BOB))
-        some = await store.load_some([Key("contacts", ALICE), Key("peers", "pbx"), Key("domain", "nowhere.example")])
-        assert (some.users, some.bindings, list(some.peers)) == ([user()], [binding()], [Peer("pbx", "192.0.2.7")])
-        assert (list(some.delegates), list(some.domains)) == ([PutDelegate(ALICE, BOB)], [])
-        assert list((await store.load_some([Key("domain", "example.com")])).domains) == [
-            PutDomain("example.com", "example.com")
-        ]
+        await apply(store, Expect(ALICE, 0), PutBinding(binding()), PutBinding(binding(BOB)), PutScript(script()))
+        await apply(store, PutAlias("al@example.com", ALICE), PutAlias("al@example.com", BOB), PutDelegate(BOB, ALICE))
+        await apply(store, PutPeer(Peer("pbx", "192.0.2.7")), PutDial(7, "9{x.}", r"tel:\1"), PutDelegate(ALICE, BOB))
+        await apply(store, PutTimezone("http://h/z", b"zone", 1.0), PutScript(script(BOB)), DropScript(BOB, "cpl"))
+        nothing = expected(Snapshot([], [], [], [], [], [], [], b""))
+
+        async def some(*keys):
+            found = await store.load_some([Key(*key) for key in keys])
+            return found._replace(
+                **{name: sorted(getattr(found, name)) for name in found._fields if name != "secret_key"}
+            )
+
+        alices = {"bindings": [binding()], "versions": [(ALICE, 1)]}
+        for what in ("contacts", "registrations"):
+            assert await some((what, ALICE)) == expected(nothing, **alices)
+        everything = expected(
+            nothing,
+            users=[user()],
+            **alices,
+            scripts=[script(version=1)],
+            delegates=[PutDelegate(ALICE, BOB), PutDelegate(BOB, ALICE)],
+            aliases=[PutAlias("al@example.com", ALICE)],
+        )
+        assert await some(("users", ALICE)) == everything, "with what others let him do: it goes with him"
+        assert await some(("users", ALICE), ("contacts", ALICE), ("users", ALICE)) == everything
+        assert await some(("scripts", BOB)) == expected(nothing, removed=[Removed(BOB, "cpl", 2)])
+        assert await some(("third_parties", ALICE)) == expected(nothing, delegates=[PutDelegate(ALICE, BOB)])
+        both = [PutAlias("al@example.com", ALICE), PutAlias("al@example.com", BOB)]
+        assert await some(("aliases", "al@example.com")) == expected(nothing, aliases=both)
+        assert await some(("server", "default"), ("domain", "example.com")) == expected(
+            nothing, settings=[Settings()], domains=[PutDomain("example.com", "example.com")]
+        )
+        assert await some(("dialplan", "7"), ("timezones", "http://h/z"), ("peers", "pbx")) == expected(
+            nothing,
+            dialplan=[PutDial(7, "9{x.}", r"tel:\1")],
+            timezones=[PutTimezone("http://h/z", b"zone", 1.0)],
+            peers=[Peer("pbx", "192.0.2.7")],
+        )
+        assert await some(("domain", "nowhere.example"), ("a table to come", "x"), ("users", "nobody")) == nothing
+        assert await some() == nothing
+
+    async def test_many_rows_are_found_by_their_keys(self, store):
+        names = [f"{number}@example.com" for number in range(250)]
+        await apply(store, *(PutUser(user(name)) for name in names), *(PutBinding(binding(name)) for name in names))
+        found = await store.load_some([Key("contacts", name) for name in names])
+        assert sorted(row.aor for row in found.bindings) == sorted(names)
+
+    async def test_what_oneself_has_done_is_no_news(self, store):
+        await store.load_all()
+        await apply(store, PutBinding(binding()), PutPeer(Peer("pbx", "192.0.2.7")))
+        assert list(await store.news()) == []
 
     async def test_a_binding_replaces_the_one_with_its_uri(self, store):
         await apply(store, PutBinding(binding(cseq=1)), PutBinding(binding(uri="sip:other@192.0.2.1")))

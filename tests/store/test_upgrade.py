@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 
 from sipd.rows import Peer, PutBinding, PutPeer, PutScript, Settings
-from sipd.store import SqliteStore
+from sipd.store import SqliteStore, create
 from sipd.store.ddl import SCHEMA, statements
+from sipd.store.triggers import trigger_names
 from tests.store.rows import ALICE, apply, binding, contents, script, user
 
 OLD = Path(__file__).parents[1] / "data" / "schema-1.sql"
@@ -72,6 +74,18 @@ async def test_a_stored_script_becomes_the_first_of_its_versions(old):
         (8, b"new", 2e9, "root", "stored"),
     ]
     await store.close()
+
+
+async def test_changes_are_logged_in_what_was_upgraded_as_in_what_is_new(old, tmp_path):
+    new = SqliteStore(tmp_path / "new.sqlite3")
+    await create(new, ["example.com"])
+    upgraded = SqliteStore(old)
+    await upgraded.open()
+    for store in (new, upgraded):
+        await store.close()
+        with closing(sqlite3.connect(store.path)) as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            assert sorted(name for (name,) in found) == sorted(trigger_names())
 
 
 async def test_an_upgrade_that_breaks_leaves_the_old_database(old, monkeypatch):

@@ -12,6 +12,9 @@ from sipd.rows import DropBinding, PutBinding
 from sipd.store import Cache, Refused, SqliteStore, Writer
 from tests.store.rows import ALICE, BOB, binding
 
+LINES: list[str] = []
+QUIET = EventLog(LINES.append)
+
 
 class Answers(list[Exception | None]):
     """Collects what `done` was called with."""
@@ -47,13 +50,9 @@ async def counting(sqlite):
 
 @pytest.fixture
 async def cache(counting):
-    cache = Cache(counting)
+    cache = Cache(counting, log=QUIET)
     await cache.fill()
     return cache
-
-
-LINES: list[str] = []
-QUIET = EventLog(LINES.append)
 
 
 @pytest.fixture
@@ -120,6 +119,13 @@ async def test_over_capacity_is_503_with_retry_after(writer, counting):
     assert len((await counting.load_all()).bindings) == 5
 
 
+async def back(writer):
+    """Until the database takes changes again."""
+    with trio.fail_after(5):
+        while writer.away:  # noqa: ASYNC110 - nobody but this test waits for it
+            await trio.sleep(0.01)
+
+
 async def test_a_locked_database_is_told_and_nothing_pretended(writer, cache, counting):
     blocker = sqlite3.connect(counting.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -129,8 +135,11 @@ async def test_a_locked_database_is_told_and_nothing_pretended(writer, cache, co
     assert isinstance(answers[0], StoreAway)
     assert writer.away
     assert cache.settled_bindings(ALICE) == ()
+    with pytest.raises(ServiceUnavailable):  # at once: nobody waits for what can't be had
+        writer.submit([PutBinding(binding())], ALICE, answers.done)
     blocker.execute("ROLLBACK")
     blocker.close()
+    await back(writer)
     again = Answers()
     writer.submit([PutBinding(binding())], ALICE, again.done)
     await again.come.wait()
@@ -273,8 +282,10 @@ class TestExpiry:
         assert writer.drop_expired(1001.0) == 1
         await writer.drain()
         assert cache.bindings(ALICE), "dropped from memory and not from the database"
+        assert writer.drop_expired(1020.0) == 0, "while the database is away"
         blocker.execute("ROLLBACK")
         blocker.close()
+        await back(writer)
         assert writer.drop_expired(1020.0) == 1
         await writer.drain()
         assert cache.bindings(ALICE) == ()
