@@ -88,6 +88,7 @@ class MariaDb:
             shutil.copytree(_template(), self._data)
         defaults = self.directory / "my.cnf"
         lines = [*self.settings.items(), *_whose(), ("datadir", self._data.resolve()), ("port", self.port)]
+        lines.append(("tmpdir", self.directory.resolve()))
         defaults.write_text("[mysqld]\n" + "".join(f"{name}={value}\n" for name, value in lines))
         self._child = Child([PROGRAM or "", f"--defaults-file={defaults}"], name="mariadbd")
         self._child.wait_for(READY, seconds=30)
@@ -185,7 +186,7 @@ def _template() -> Path:
         ["mariadb-install-db", "--no-defaults", f"--datadir={place / 'data'}", "--skip-test-db",
          "--auth-root-authentication-method=normal", "--innodb-log-file-size=16M",
          *(f"--{name}={value}" for name, value in _whose())],
-        capture_output=True, text=True,
+        capture_output=True, text=True, env={**os.environ, "TMPDIR": str(place)},  # two at once get in each other's way
     )  # fmt: skip
     if made.returncode:
         raise AssertionError(f"mariadb-install-db: {made.stdout}{made.stderr}")
