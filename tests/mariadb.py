@@ -85,7 +85,7 @@ class MariaDb:
         first = not self._data.exists()
         if first:
             self.directory.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(_template(), self._data)
+            shutil.copytree(template(), self._data)
         defaults = self.directory / "my.cnf"
         lines = [*self.settings.items(), *_whose(), ("datadir", self._data.resolve()), ("port", self.port)]
         lines.append(("tmpdir", self.directory.resolve()))
@@ -178,7 +178,7 @@ USERS = f"""
 
 
 @functools.cache
-def _template() -> Path:
+def template() -> Path:
     """A data directory as `mariadb-install-db` makes it, for this process."""
     place = Path(tempfile.mkdtemp(prefix="sipd-mariadb-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)

@@ -17,6 +17,7 @@ from tests.endure.databases import Maria, Sqlite
 from tests.endure.faults import own_disk
 from tests.endure.kill import kill
 from tests.endure.scenes import on_mariadb, on_sqlite
+from tests.endure.together import together
 from tests.running import stop_all
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
     going.add_argument("--warm-up", type=float, default=WARM_UP, metavar="SECONDS", help="calls before the first fault")
     going.add_argument("--seed", type=int)
     going.set_defaults(run=run_away)
+    two = programs.add_parser("nodes", help="two servers on one MariaDB, with a history check")
+    two.add_argument("--seconds", type=float, default=600)
+    two.add_argument("--seed", type=int)
+    two.set_defaults(run=run_nodes)
     return made
 
 
@@ -78,6 +83,16 @@ def run_away(arguments: argparse.Namespace, directory: Path, chance: random.Rand
         with scenery as scene:
             scene.faults = [fault for fault in scene.faults if arguments.only in fault.name] * arguments.rounds
             return bool(away(scene, warm_up=arguments.warm_up, say=say))
+
+
+def run_nodes(arguments: argparse.Namespace, directory: Path, chance: random.Random) -> bool:
+    """Whether one order explains all answers, and each server saw the other's changes in time."""
+    database = Maria(directory)
+    database.start()
+    try:
+        return not together(database, [database.url] * 2, database.run, arguments.seconds, chance, say).wrong
+    finally:
+        stop_all()
 
 
 def say(text: str) -> None:

@@ -29,13 +29,17 @@ PORT = re.compile(r":(\d+)$")
 MARK = re.compile(r"mark=(\d+)")
 
 
-class Database(Protocol):
-    """One database of a run."""
-
-    url: str
+class Contacts(Protocol):
+    """What can be read past sipd."""
 
     def contacts(self) -> dict[str, State]:
         """What is stored, by user, as a program that is not sipd reads it."""
+
+
+class Database(Contacts, Protocol):
+    """One database of a run."""
+
+    url: str
 
     def damage(self) -> list[str]:
         """What is unsound in it, as the database itself says."""
@@ -117,12 +121,16 @@ class Maria:
         self._name = ""
 
     def contacts(self) -> dict[str, State]:
-        lines = self.server.run(f"{ROWS};", self._name).splitlines()
+        lines = self.run(f"{ROWS};").splitlines()
         return states((aor, uri, params) for aor, uri, params in (line.split("\t") for line in lines))
 
     def damage(self) -> list[str]:
-        said = [line.split("\t") for line in self.server.run("CHECK TABLE contacts;", self._name).splitlines()]
+        said = [line.split("\t") for line in self.run("CHECK TABLE contacts;").splitlines()]
         return ["\t".join(words) for words in said if words[-1] != "OK"]
+
+    def run(self, statements: str) -> str:
+        """Carry out SQL in it, as its root."""
+        return self.server.run(statements, self._name)
 
     def kill(self) -> None:
         self.server.kill()

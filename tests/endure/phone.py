@@ -59,6 +59,7 @@ class Phone:
     call_id: str
     cseq: int = 0
     nonces: dict[Server, Nonce] = field(default_factory=dict)
+    fixed: str = ""  # Contact lines, in place of what a wish says
     wish: Wish | None = None  # what is under way
     server: Server = (HERE, 0)
     branch: int = 0
@@ -81,7 +82,7 @@ class Phone:
             f"Via: SIP/2.0/UDP {HERE}:{port};branch=z9hG4bK{self.branch};rport\r\n"
             f"Max-Forwards: 70\r\nFrom: <sip:{self.aor}>;tag={self.branch}\r\nTo: <sip:{self.aor}>\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} REGISTER\r\n"
-            f"{contacts(self.user, self.wish)}{self._credentials()}Content-Length: 0\r\n\r\n"
+            f"{self.fixed or contacts(self.user, self.wish)}{self._credentials()}Content-Length: 0\r\n\r\n"
         ).encode()
 
     def challenged(self, answer: bytes) -> bool:
@@ -134,6 +135,7 @@ class Answer(NamedTuple):
     began: float  # seconds, when it was sent first
     ended: float
     text: bytes
+    cseq: int  # of the request that was answered
 
 
 class Wire:
@@ -214,7 +216,7 @@ class Wire:
         wish, phone.wish = phone.wish, None
         assert wish is not None
         listed = frozenset((int(port), int(mark)) for port, mark in LISTED.findall(data))
-        return Answer(phone, wish, phone.server, status, listed, phone.began, time.monotonic(), data)
+        return Answer(phone, wish, phone.server, status, listed, phone.began, time.monotonic(), data, phone.cseq)
 
     def _send_new(self, phone: Phone) -> None:
         self._serial += 1
