@@ -41,17 +41,14 @@ def _has_sha512_256() -> bool:
 
 
 ALGORITHMS: Final[Mapping[str, Callable[[bytes], str]]] = {
-    "SHA-512-256": _sha512_256,
+    **({"SHA-512-256": _sha512_256} if _has_sha512_256() else {}),
     "SHA-256": _sha256,
     "MD5": _md5,
 }
-"""The algorithms known, by the name they have in a challenge (RFC 7616 §6.1): bytes to lower-case hex."""
+"""The algorithms at hand, by the name they have in a challenge (RFC 7616 §6.1): bytes to lower-case hex."""
 
 DIGITS: Final[Mapping[str, int]] = {"SHA-512-256": 64, "SHA-256": 64, "MD5": 32}
 """How many hex digits each gives (RFC 8760 §2.2)."""
-
-HAS_SHA512_256: Final = _has_sha512_256()
-"""Whether the Python that runs has the one that not every one has."""
 
 QOPS: Final = ("auth", "auth-int")
 """The qualities of protection known (RFC 7616 §3.3)."""
@@ -64,11 +61,12 @@ _EXTENDED: Final = re.compile(r"utf-8'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|
 
 def check_algorithms(names: Sequence[str]) -> None:
     """Raises SetupError where one of these can't be had from the Python that runs."""
-    if "SHA-512-256" in names and not HAS_SHA512_256:
-        raise SetupError(
-            "digest_algorithms names SHA-512-256, which this Python has not: its OpenSSL knows no SHA-512/256",
-            "Take it out: sipdctl server set 'digest_algorithms=SHA-256 MD5'",
-        )
+    for name in names:
+        if name not in ALGORITHMS:
+            raise SetupError(
+                f"digest_algorithms names {name}, which this Python lacks: its OpenSSL does not know it",
+                "Take it out: sipdctl server set 'digest_algorithms=SHA-256 MD5'",
+            )
 
 
 class Credentials(NamedTuple):
@@ -169,6 +167,11 @@ def verify(secret: str, method: str, claim: Credentials, body: bytes = b"") -> b
     if claim.algorithm not in ALGORITHMS or claim.qop not in ("", *QOPS):
         return False
     return compare_digest(expected(secret, method, claim, body).encode(), _encoded(claim.response))
+
+
+def is_password(secret: str, username: str, realm: str, password: str, algorithm: str) -> bool:
+    """Whether the HA1 of this password is `secret`, in a time that says nothing about how wrong it is."""
+    return compare_digest(ha1(username, realm, password, algorithm), secret)
 
 
 def challenge(realm: str, nonce: str, algorithm: str, *, qop: str = "auth", stale: bool = False) -> str:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from sipd.recent import Recent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,6 +21,12 @@ V = TypeVar("V")
 
 WINDOW: Final = 64  # counts below the highest seen that may still come (T11)
 _WINDOW_BITS: Final = (1 << (WINDOW + 1)) - 1
+HOLD: Final = 1.0
+"""Seconds for which one who failed too often as one user is not looked at as that user (T117)."""
+
+HOLD_IN_ALL: Final = 0.1
+"""The same of a source that failed too often as many users."""
+
 _SPENT: Final = 1 << 40  # above every nonce count of eight hex digits
 
 
@@ -40,6 +48,11 @@ class Ageing(Generic[K, V]):
         """The value put last, None when there is none or it was forgotten."""
         entry = self._entries.get(key)
         return None if entry is None else entry[1]
+
+    def since(self, key: K) -> float | None:
+        """When it was put last; None when there is none, or it was forgotten."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
 
     def put(self, key: K, value: V, now: float) -> K | None:
         """Keep this value and forget what is too old; gives the key that had to go only for want of room."""
@@ -141,11 +154,20 @@ class ChallengedCalls:
 
 
 class Failures:
-    """How often somebody at one source failed to prove to be one user (T117); kept as hashes."""
+    """How often somebody at one source failed to prove to be one user, or any user at all (T117); kept as hashes.
 
-    def __init__(self, life: float = 300.0, capacity: int = 10_000, allowed: int = 5) -> None:
+    Who did so too often has his next credentials not looked at for a while, be
+    they right or wrong: so he may ask as fast as he likes, and guesses slowly.
+    Who has proved to be this user from this source before is always looked at:
+    neither a neighbour of his nor one who forges his address shuts him out.
+    A source is an IPv4 address, or an IPv6 network of 64 bits.
+    """
+
+    def __init__(self, life: float = 300.0, capacity: int = 50_000, allowed: int = 5, allowed_in_all: int = 50) -> None:
         self._counts: Ageing[int, int] = Ageing(life, capacity)
+        self._proved: Recent[int, bool] = Recent(capacity)
         self.allowed = allowed
+        self.allowed_in_all = allowed_in_all  # of one source, whoever they said to be
 
     @property
     def capacity(self) -> int:
@@ -155,16 +177,42 @@ class Failures:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, username: str, source: str, now: float) -> int:
-        """Count one more failure; gives how many there are now."""
-        key = hash((username, source))
+    def add(self, user: str, source: str, now: float) -> int:
+        """Count one more failure; gives how many there are now of this user at this source."""
+        source = network_of(source)
+        self._add_one(hash(source), now)  # first: the pair is then the younger one, and kept longer
+        return self._add_one(hash((user, source)), now)
+
+    def _add_one(self, key: int, now: float) -> int:
         count = (self._counts.get(key) or 0) + 1
         self._counts.put(key, count, now)
         return count
 
-    def too_many(self, username: str, source: str) -> bool:
+    def too_many(self, user: str, source: str) -> bool:
         """Whether the next challenge to them should wait a second."""
-        return (self._counts.get(hash((username, source))) or 0) >= self.allowed
+        source = network_of(source)
+        return (self._counts.get(hash((user, source))) or 0) >= self.allowed or (
+            self._counts.get(hash(source)) or 0
+        ) >= self.allowed_in_all
+
+    def proved(self, user: str, source: str) -> None:
+        """He proved there that he is this user."""
+        self._proved.put(hash((user, network_of(source))), True)
+
+    def is_held(self, user: str, source: str, now: float) -> bool:
+        """Whether what he offers now as a proof is not to be looked at; `now` in monotonic seconds."""
+        if not len(self._counts):
+            return False
+        source = network_of(source)
+        pair = hash((user, source))
+        held = self._is_held(pair, self.allowed, HOLD, now) or self._is_held(
+            hash(source), self.allowed_in_all, HOLD_IN_ALL, now
+        )
+        return held and pair not in self._proved
+
+    def _is_held(self, key: int, allowed: int, seconds: float, now: float) -> bool:
+        since = self._counts.since(key)
+        return since is not None and now - since < seconds and (self._counts.get(key) or 0) >= allowed
 
 
 class Rate:
@@ -262,6 +310,10 @@ class Guard:
     def was_challenged(self, call_id: str) -> bool:
         """Whether this Call-ID has had its one challenge of level `requested`."""
         return call_id in self.challenged
+
+    def is_held(self, user: str, source: str, now: float) -> bool:
+        """See Failures."""
+        return self.failures.is_held(user, source, now)
 
     def may_upload(self, user: str, at: float) -> bool:
         """See Uploads."""

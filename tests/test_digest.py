@@ -136,9 +136,9 @@ def test_sha_512_256_is_that_of_fips_180_4():
 
 def test_a_python_without_sha_512_256_says_so(monkeypatch):
     digest.check_algorithms(["SHA-512-256", "MD5"])
-    monkeypatch.setattr(digest, "HAS_SHA512_256", False)
+    monkeypatch.delitem(ALGORITHMS, "SHA-512-256")
     digest.check_algorithms(["SHA-256", "MD5"])
-    with pytest.raises(SetupError, match="SHA-512/256"):
+    with pytest.raises(SetupError, match="SHA-512-256"):
         digest.check_algorithms(["SHA-512-256", "MD5"])
 
 
@@ -208,4 +208,4 @@ def test_credentials_read():
 def test_a_challenge_can_be_read_back(stale, qop):
     made = parse_auth(challenge('our "realm"', "abc", "SHA-256", qop=qop, stale=stale))
     wanted = {"realm": 'our "realm"', "nonce": "abc", "algorithm": "SHA-256", "qop": qop}
-    assert made == ("digest", wanted | {"stale": "true"} if stale else wanted)
+    assert made.params == (wanted | {"stale": "true"} if stale else wanted)

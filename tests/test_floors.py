@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOOR_OF_ROOM = {
     "errors": 0, "hop": 0, "rows": 0, "script": 0, "trace": 0, "seal": 0, "recent": 0, "form": 0, "log": 0,
     "metrics": 0, "message": 0,
-    "transaction": 1, "cpl": 1, "guard": 1, "digest": 1,
+    "transaction": 1, "cpl": 1, "guard": 1, "digest": 1, "basic": 1,
     "core": 2,
     "net": 3, "store": 3,
     "server": 4,
@@ -70,6 +70,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "gauges",
     "certificates",
     "limits",
+    "scheme",
     "startup",
 ]
 

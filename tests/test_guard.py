@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipd.guard import WINDOW, Ageing, ChallengedCalls, Failures, Guard, NonceWindows, Rate, Uploads, network_of
+from sipd.guard import (
+    HOLD,
+    HOLD_IN_ALL,
+    WINDOW,
+    Ageing,
+    ChallengedCalls,
+    Failures,
+    Guard,
+    NonceWindows,
+    Rate,
+    Uploads,
+    network_of,
+)
 
 NONCE = "6b49d200" + "0" * 32
 
@@ -104,9 +116,66 @@ def test_failures_count_per_user_and_source():
     assert [failures.add("alice", "192.0.2.9", 0.0) for _ in range(2)] == [1, 2]
     assert failures.too_many("alice", "192.0.2.9")
     assert not failures.too_many("alice", "192.0.2.8")
-    assert len(failures) == 1
+    assert not failures.too_many("bob", "192.0.2.9")
+    assert len(failures) == 2  # the pair, and the source
     failures.add("bob", "192.0.2.9", 301.0)
     assert not failures.too_many("alice", "192.0.2.9")
+
+
+def test_who_tries_many_names_is_noticed_too():
+    failures = Failures(allowed_in_all=3)
+    for name in ("alice", "bob", "carol"):
+        assert not failures.too_many(name, "192.0.2.9")
+        assert failures.add(name, "192.0.2.9", 0.0) == 1
+    assert failures.too_many("dave", "192.0.2.9")
+    assert not failures.too_many("dave", "192.0.2.8")
+    assert failures.is_held("dave", "192.0.2.9", 0.0)
+    assert not failures.is_held("dave", "192.0.2.9", HOLD_IN_ALL)
+
+
+def test_who_failed_too_often_is_not_looked_at_for_a_while():
+    failures = Failures(allowed=2)
+    assert not failures.is_held("alice", "192.0.2.9", 0.0)
+    failures.add("alice", "192.0.2.9", 0.0)
+    assert not failures.is_held("alice", "192.0.2.9", 0.0)
+    failures.add("alice", "192.0.2.9", 10.0)
+    assert failures.is_held("alice", "192.0.2.9", 10.0 + HOLD - 0.01)
+    assert not failures.is_held("alice", "192.0.2.9", 10.0 + HOLD)
+    assert not failures.is_held("alice", "192.0.2.8", 10.0), "another source is not his"
+    assert not failures.is_held("bob", "192.0.2.9", 10.0), "nor is another user"
+
+
+def test_a_user_who_proved_himself_there_before_is_looked_at():
+    failures = Failures(allowed=1)
+    failures.proved("alice", "192.0.2.9")
+    for name in ("alice", "bob"):
+        failures.add(name, "192.0.2.9", 0.0)
+    assert not failures.is_held("alice", "192.0.2.9", 0.0)
+    assert failures.is_held("bob", "192.0.2.9", 0.0)
+    assert failures.too_many("alice", "192.0.2.9"), "his own failures are slow all the same"
+
+
+def test_an_ipv6_network_of_64_bits_is_one_source():
+    failures = Failures(allowed=2)
+    for host in ("2001:db8::1", "2001:db8::ffff"):
+        failures.add("alice", host, 0.0)
+    assert failures.too_many("alice", "2001:db8:0:0:1:2:3:4")
+    assert failures.is_held("alice", "2001:db8::7", 0.0)
+    assert not failures.too_many("alice", "2001:db8:0:1::1")
+    failures.proved("bob", "2001:db8::1")
+    failures.add("bob", "2001:db8::2", 0.0)
+    failures.add("bob", "2001:db8::3", 0.0)
+    assert not failures.is_held("bob", "2001:db8::4", 0.0)
+
+
+def test_made_up_names_do_not_have_a_guesser_forgotten():
+    """[T117] Bounded, and what one source makes up pushes out no count of the source itself."""
+    failures = Failures(capacity=100)
+    for n in range(1000):
+        failures.add(f"nobody{n}", "192.0.2.9", n / 1000)
+        failures.proved(f"nobody{n}", "192.0.2.9")
+    assert len(failures) == 100
+    assert failures.too_many("alice", "192.0.2.9")
 
 
 def test_guard_is_the_view_decisions_have():

@@ -245,7 +245,7 @@ def test_a_proof_verifies(qop, algorithm):
     account = Account("alice@example.com", "secret")
     request, response = challenged(f'Digest realm="r", nonce="n", opaque="o", algorithm={algorithm}{qop}')
     name, value = proof(account, request, response)
-    scheme, params = parse_auth(value)
+    scheme, params, _ = parse_auth(value)
     assert (name, scheme, params["opaque"]) == ("Proxy-Authorization", "digest", "o")
     assert verify(ha1("alice", "r", "secret", algorithm), "INVITE", credentials(params))
 

@@ -15,17 +15,41 @@ if TYPE_CHECKING:
 
 
 class NonceUsed(NamedTuple):
-    """Mark: this nonce-count is spent."""
+    """Mark: this nonce-count is spent, by somebody who proved to be this user."""
 
     nonce: str
     count: int  # type: ignore[assignment]  # tuple.count is not needed here
+    user: str
+
+
+class PasswordSent(NamedTuple):
+    """Mark: somebody proved to be this user by Basic."""
+
+    user: str
+    source: str
 
 
 class LogInFailed(NamedTuple):
     """Mark: somebody failed to prove to be this user."""
 
-    username: str
+    username: str  # as written
     source: str
+    user: str  # the address-of-record that it means, whether there is such a user or not
+
+
+class LogInHeld(NamedTuple):
+    """Mark: somebody who had failed too often was not looked at."""
+
+    source: str
+
+
+class UriDiffers(NamedTuple):
+    """Mark: credentials were made for another URI than the request has (T12)."""
+
+    source: str
+    username: str
+    uri: str
+    request_uri: str
 
 
 class Challenged(NamedTuple):
@@ -50,7 +74,7 @@ class Registering(NamedTuple):
     allowed: bool
 
 
-Mark = NonceUsed | LogInFailed | Challenged | ScriptChecked | Registering
+Mark = NonceUsed | PasswordSent | LogInFailed | LogInHeld | UriDiffers | Challenged | ScriptChecked | Registering
 
 
 class Respond(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sipd.message import Request  # noqa: TC001 - mypyc looks it up when the class is made, and Seal
 from sipd.seal import Seal  # noqa: TC001
@@ -21,8 +21,11 @@ class Identity(NamedTuple):
     """Who sent the request, as far as he proved it (§22)."""
 
     user: str  # canonical address-of-record of the proven user; empty: nobody is proven
-    scheme: str = ""  # "digest" when credentials were verified, "peer" when a trusted server sent it
+    scheme: str = ""  # "digest", "basic" when credentials were verified, "peer" when a trusted server sent it
 
+
+PROOFS: Final = frozenset({"digest", "basic"})
+"""Schemes of those who proved it themselves."""
 
 ANONYMOUS = Identity("")
 
@@ -35,6 +38,9 @@ class GuardView(Protocol):
 
     def was_challenged(self, call_id: str) -> bool:
         """Whether this Call-ID has had its one challenge of level `requested`."""
+
+    def is_held(self, user: str, source: str, now: float) -> bool:
+        """Whether this source has failed too often to be looked at as that user now (T117)."""
 
     def may_upload(self, user: str, at: float) -> bool:
         """Whether this user may have another script checked at that wall-clock time."""

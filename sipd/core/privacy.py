@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.inquiry import PROOFS
 from sipd.core.routes import address_of_record
 from sipd.errors import BadSyntax, SipError
 from sipd.message import Address, Response, escaped_user, is_address, parse_address, parse_uri, sip_uri
@@ -118,7 +119,7 @@ def user_asserted(inquiry: Inquiry, tables: Tables) -> str:
 
 def assertion(identity: Identity, tables: Tables) -> tuple[str, ...]:
     """What a peer is told about a user who proved himself here: his address, and his number when he is one (§5)."""
-    if identity.scheme != "digest":
+    if identity.scheme not in PROOFS:
         return ()
     user = tables.user(identity.user)
     name, _, domain = identity.user.rpartition("@")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from sipd.core.challenge import Kind
     from sipd.cpl import Program
     from sipd.rows import Peer, Script, ScriptKind
     from sipd.script import Direction, Log, LookupResult, Mail
@@ -56,6 +57,10 @@ class SimulatedHouse(NamedTuple):
         if self.knows(aor) or self.complete:
             return self.registered.get(aor, ())
         return (Binding(aor, f"sip:{aor}", expires_at=FOR_EVER),)
+
+    def kinds(self, domain: str) -> Sequence[tuple[Kind, int]]:
+        """None: nobody is asked."""
+        return ()
 
     def settled_bindings(self, aor: str) -> Sequence[Binding]:
         """The same: nothing changes."""

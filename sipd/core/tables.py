@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sipd.core.challenge import Kind
     from sipd.core.decision import Mark
     from sipd.cpl import Program
     from sipd.rows import Binding, Peer, Script, ScriptKind, Settings, User
@@ -42,6 +43,9 @@ class Tables(Protocol):
 
     def user(self, aor: str) -> User | None:
         """The user of that address-of-record; None when there is none."""
+
+    def kinds(self, domain: str) -> Sequence[tuple[Kind, int]]:
+        """What the users of that domain are asked for, and how many have it: the most frequent first, not too many."""
 
     def alias(self, aor: str) -> Sequence[str]:
         """The users that calls to this address reach, when it is an alias; several: a group."""

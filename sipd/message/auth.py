@@ -22,6 +22,7 @@ class AuthParams(NamedTuple):
 
     scheme: str  # lower case
     params: dict[str, str]  # names in lower case, values unquoted; empty for `Basic dGVzdA==`
+    token: str = ""  # what stands there in place of parameters
 
 
 def parse_auth(text: str) -> AuthParams:
@@ -34,7 +35,7 @@ def parse_auth(text: str) -> AuthParams:
     if not rest:
         raise BadSyntax("Bad credentials")
     if scheme != "digest" and _TOKEN68.fullmatch(rest):
-        return AuthParams(scheme, params)
+        return AuthParams(scheme, params, rest)
     at, more = 0, ","
     while more:
         pair = _PAIR.match(rest, at)

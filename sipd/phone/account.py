@@ -68,7 +68,7 @@ def proof(account: Account, request: Request, response: Response) -> tuple[str, 
     seen = []
     for text in response.values(asked):
         try:
-            scheme, params = parse_auth(text)
+            scheme, params, _ = parse_auth(text)
         except BadSyntax:
             continue
         algorithm = params.get("algorithm", "MD5").upper()

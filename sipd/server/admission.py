@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sipd.core.decision import Challenged, LogInFailed, NonceUsed, Registering, ScriptChecked
+from sipd.core.decision import (
+    Challenged,
+    LogInFailed,
+    LogInHeld,
+    NonceUsed,
+    PasswordSent,
+    Registering,
+    ScriptChecked,
+    UriDiffers,
+)
 from sipd.guard import Rate
 from sipd.recent import Recent
 
@@ -44,7 +53,10 @@ class Admission:
             match mark:
                 case NonceUsed():
                     self.guard.nonces.mark(mark.nonce, mark.count, now)
-                    self.proven.put(source, True)
+                    self._proved(mark.user, source)
+                case PasswordSent():
+                    self._proved(mark.user, source)
+                    self._log.event("login", source=mark.source, user=mark.user, auth="basic")
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, now)
                 case ScriptChecked():
@@ -52,8 +64,16 @@ class Admission:
                 case Registering():
                     self._log.event("reg_delegate" if mark.allowed else "reg_denied", who=mark.who, aor=mark.aor)
                 case LogInFailed():
-                    count = self.guard.failures.add(mark.username, mark.source, now)
+                    count = self.guard.failures.add(mark.user, mark.source, now)
                     self._log.event("login_failed", source=mark.source, username=mark.username, n=count)
-                    if self.guard.failures.too_many(mark.username, mark.source):
+                    if self.guard.failures.too_many(mark.user, mark.source):
                         wait = GUESSERS_WAIT
+                case LogInHeld():
+                    wait = GUESSERS_WAIT
+                case UriDiffers():
+                    self._log.event("digest_uri_mismatch", **mark._asdict())
         return wait
+
+    def _proved(self, user: str, source: str) -> None:
+        self.proven.put(source, True)
+        self.guard.failures.proved(user, source)

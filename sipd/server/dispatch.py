@@ -47,6 +47,9 @@ NO_ANSWER: Final = frozenset({"ACK"})
 TOLD: Final = 10
 """One in so many of the requests that a second may bring hears that there are too many, when there are."""
 
+MOST_DELAYED: Final = 10_000
+"""Most challenges that wait at once for their second to be over; further ones are never sent (T117)."""
+
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 """When one whom we have no room for may try again, in seconds (§21.5.4)."""
 
@@ -54,7 +57,7 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Dispatch:
     """The door for messages. `receive` is the Receiver of every listener; it never raises."""
 
-    __slots__ = ("_house", "_rate", "merged", "notifier", "stateless", "trying")
+    __slots__ = ("_house", "_rate", "delayed", "merged", "notifier", "stateless", "trying")
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -63,6 +66,7 @@ class Dispatch:
         self.trying = Trying(house.transactions)
         self.merged = Merged()
         self.notifier = Notifier(house)
+        self.delayed = 0  # challenges that wait for their second to be over
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message: a datagram, or what a stream's framing cut out."""
@@ -294,12 +298,24 @@ class Dispatch:
             return
         response = local_response(house.seal, request, decision.status, decision.reason, decision.headers)
         if wait:  # one who guesses passwords is served slowly (T117)
-            data = bytes(response)
-            house.transactions.deadlines.call_at(house.now() + wait, lambda: flow.send(data))
+            self._send_later(bytes(response), flow, wait)
         else:
             flow.send(bytes(response))
         house.counters.answered += 1
         house.explain.keep(house.wall(), request, flow.remote, decision.status, trace)
+
+    def _send_later(self, data: bytes, flow: Flow, wait: float) -> None:
+        house = self._house
+        if self.delayed >= MOST_DELAYED:
+            house.counters.dropped += 1
+            return
+        self.delayed += 1
+
+        def send() -> None:
+            self.delayed -= 1
+            flow.send(data)
+
+        house.transactions.deadlines.call_at(house.now() + wait, send)
 
     def _refuse(self, request: Request, flow: Flow, fault: SipError, trace: Trace) -> None:
         trace.append(Step("refused", fault.text, str(fault.status)))

@@ -8,6 +8,7 @@ from sipd.metrics import Gauge
 from sipd.net.dead import MAX_DEAD
 from sipd.net.lookups import MAX_KEPT
 from sipd.server import diary, mailing, merged, returning, stateless
+from sipd.server import dispatch as door
 from sipd.store import writer
 from sipd.transaction.table import WAITING_OUT
 
@@ -35,6 +36,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "responses_returning": Gauge(lambda: len(house.returning), returning.MOST_SENT),
         "nonces": Gauge(lambda: len(nonces), nonces.capacity),
         "calls_challenged": Gauge(lambda: len(challenged), challenged.capacity),
+        "challenges_delayed": Gauge(lambda: dispatch.delayed, door.MOST_DELAYED),
         "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
         "script_uploads_counted": Gauge(lambda: len(guard.uploads), guard.uploads.capacity),
         "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),

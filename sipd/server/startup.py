@@ -48,6 +48,7 @@ from sipd.server.limits import limit_network, limit_rate
 from sipd.server.mailing import Mailer
 from sipd.server.pins import Pins, drop_dead
 from sipd.server.prepared import Prepared
+from sipd.server.scheme import check_scheme
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.store.local_zone import local_zone, use_zone_files
 from sipd.transaction import Transactions
@@ -176,6 +177,7 @@ async def open_database(options: Options, say: Say) -> Opened:
     if zone.complaint and not cache.settings.time_zone:
         LOG.event("warning", text=zone.complaint)
     cache.use_zone(zone.name)
+    check_scheme(cache)
     change_to(options.root or cache.settings.root)
     return Opened(options, say, url, store, cache, new_users)
 

@@ -43,6 +43,7 @@ from sipd.store.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sipd.core.challenge import Kind
     from sipd.cpl import Program
     from sipd.rows import Binding, Change, Peer, Script, ScriptKind, User
     from sipd.store.base import Store
@@ -95,6 +96,10 @@ class Cache:
     def user(self, aor: str) -> User | None:
         """The user of that address-of-record."""
         return self.image.users.get(aor)
+
+    def kinds(self, domain: str) -> Sequence[tuple[Kind, int]]:
+        """What the users of that domain are asked for, and how many have it."""
+        return self.image.kinds.of(domain)
 
     def alias(self, aor: str) -> tuple[str, ...]:
         """The users that calls to this address reach."""

@@ -38,6 +38,7 @@ from sipd.rows import (
     Touch,
     TrimScriptLog,
 )
+from sipd.store.kinds import Kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class Image:
         "delegates",
         "dialplan",
         "domains",
+        "kinds",
         "peers",
         "removed",
         "scripts",
@@ -70,6 +72,7 @@ class Image:
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
+        self.kinds = Kinds()
         self.bindings: dict[str, tuple[Binding, ...]] = {}
         self.scripts: dict[tuple[str, ScriptKind], Script] = {}
         self.removed: dict[tuple[str, ScriptKind], int] = {}  # the last version of a script that is gone
@@ -93,6 +96,7 @@ class Image:
             user = users.pop()
             known = old.users.get(user.aor)
             self.users[user.aor] = known if known == user and known is not None else user
+            self.kinds.change(None, user)
             yield
         while bindings:
             self.put_binding(PutBinding(readable(bindings.pop())))
@@ -173,12 +177,14 @@ class Image:
 
     def put_user(self, change: PutUser) -> None:
         """Add or replace a user; what he owns stays."""
-        self.users[change.user.aor] = change.user
+        user = change.user
+        self.kinds.change(self.users.get(user.aor), user)
+        self.users[user.aor] = user
 
     def drop_user(self, change: DropUser) -> None:
         """Remove a user and all he owns, and what others had allowed him."""
         aor = change.aor
-        self.users.pop(aor, None)
+        self.kinds.change(self.users.pop(aor, None), None)
         self.bindings.pop(aor, None)
         for kind in KINDS:
             self.scripts.pop((aor, kind), None)

@@ -97,9 +97,14 @@ def _read(key: str, value: str) -> object:
         _check_zone(value)
     if key in WORDS_OF:
         known = WORDS_OF[key]
-        for word in value.split():
+        words = value.split()
+        for word in words:
             if word not in known:
                 raise SetupError(f"{key} can't hold {word!r}", f"It is words of: {', '.join(sorted(known))}")
+        if key in ("digest_algorithms", "digest_qop") and (not words or len(set(words)) < len(words)):
+            raise SetupError(
+                f"{key} can't be {value!r}", f"It is at least one, each once, of: {', '.join(sorted(known))}"
+            )
     if key == "service_route" and not all(map(_is_loose_route, split_list(value) if value else ())):
         raise SetupError(f"service_route can't be {value!r}", "It is SIP URIs as in <sip:proxy.example.com;lr>")
     if key == "enum" and value and not DOMAIN.fullmatch(value):

@@ -15,11 +15,13 @@ from sipd.hop import Hop
 from sipd.message import Request, parse, parse_auth, quote, response_to
 from sipd.rows import Binding, DropBinding, DropScript, Peer, PutBinding, PutScript, Script, Settings, User
 from sipd.seal import Seal
+from sipd.store.kinds import Kinds
 from sipd.store.peers import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sipd.core.challenge import Kind
     from sipd.core.decision import Decision
     from sipd.cpl import Program
     from sipd.message import Response
@@ -44,6 +46,8 @@ def user(aor: str, **changes: object) -> User:
         ha1(aor, domain, PASSWORD),
         ha1(name, domain, PASSWORD, "SHA-256"),
         ha1(aor, domain, PASSWORD, "SHA-256"),
+        ha1_sha512_256=ha1(name, domain, PASSWORD, "SHA-512-256"),
+        ha1_sha512_256_full=ha1(aor, domain, PASSWORD, "SHA-512-256"),
     )
     return made._replace(**changes)  # type: ignore[arg-type]
 
@@ -82,6 +86,12 @@ class DictTables:
 
     def alias(self, aor: str) -> Sequence[str]:
         return self.aliases.get(aor, ())
+
+    def kinds(self, domain: str) -> Sequence[tuple[Kind, int]]:
+        kinds = Kinds()
+        for one in self.users.values():
+            kinds.change(None, one)
+        return kinds.of(domain)
 
     def bindings(self, aor: str) -> Sequence[Binding]:
         self._ask("bindings", aor)
@@ -163,7 +173,7 @@ class House:
                 case NonceUsed():
                     self.guard.nonces.mark(mark.nonce, mark.count, NOW)
                 case LogInFailed():
-                    self.guard.failures.add(mark.username, mark.source, NOW)
+                    self.guard.failures.add(mark.user, mark.source, NOW)
                 case Challenged():
                     self.guard.challenged.add(mark.call_id, NOW)
 
@@ -229,24 +239,25 @@ def credentials(
     username: str = "alice",
     password: str = PASSWORD,
     count: int = 1,
-    qop: bool = True,
+    qop: str = "auth",
+    body: bytes = b"",
     **changed: str,
 ) -> str:
     """What a phone answers to one challenge; `changed` replaces parameters after the response was made."""
     asked = parse_auth(challenge).params
     algorithm = asked.get("algorithm", "MD5")
     secret = ha1(username, asked["realm"], password, algorithm)
-    more = ("auth", "0a4f113b", f"{count:08x}") if qop else ("", "", "")
+    more = (qop.lower(), "0a4f113b", f"{count:08x}") if qop else ("", "", "")
     claim = Credentials(username, asked["realm"], asked["nonce"], uri, "", algorithm, *more)
     params = {
         "username": quote(username),
         "realm": quote(claim.realm),
         "nonce": quote(claim.nonce),
         "uri": quote(uri),
-        "response": quote(expected(secret, method, claim)),
+        "response": quote(expected(secret, method, claim, body)),
         "algorithm": algorithm,
     }
     if qop:
-        params |= {"qop": "auth", "cnonce": '"0a4f113b"', "nc": f"{count:08x}"}
+        params |= {"qop": qop, "cnonce": '"0a4f113b"', "nc": f"{count:08x}"}
     params |= changed
     return "Digest " + ", ".join(f"{name}={value}" for name, value in params.items())

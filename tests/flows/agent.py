@@ -125,7 +125,7 @@ class Agent:
         """Remember a challenge, to be answered from now on; its parameters."""
         name = "WWW-Authenticate" if challenge.status == 401 else "Proxy-Authenticate"
         for value in challenge.values(name):
-            scheme, params = parse_auth(value)
+            scheme, params, _ = parse_auth(value)
             assert scheme == "digest"
             assert params["algorithm"] == "MD5"
             self.challenges[params["realm"]] = {**params, "header": name, "count": "0"}

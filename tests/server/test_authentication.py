@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
+from sipd.log import EventLog
 from sipd.message import parse_auth
+from sipd.server.admission import GUESSERS_WAIT
 from tests.core.tables import credentials
 from tests.server.phones import DOMAIN, open_world
 
@@ -63,3 +66,116 @@ async def test_the_same_datagram_again_is_answered_by_its_transaction(nursery, a
     for _ in range(3):
         alice.send(sent)
     await alice.until(lambda: alice.statuses("REGISTER") == [401, 200, 200, 200])
+
+
+# -- guessing (T117) ----------------------------------------------------------------------------------------
+
+
+async def guessed(phone, challenge, times: int, **more) -> list[float]:
+    """Sends that many wrong passwords, each once the last was refused; the seconds each refusal took."""
+    took = []
+    for _ in range(times):
+        begun, before = trio.current_time(), len(phone.responses(401))
+        phone.send(registering(phone, challenge, password="wrong", **more))
+        await phone.until(lambda before=before: len(phone.responses(401)) > before)
+        took.append(trio.current_time() - begun)
+    return took
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+async def test_after_five_failures_each_answer_takes_a_second(nursery, autojump_clock, name):
+    """The same for a name that nobody has (T67)."""
+    world = await open_world(nursery, "alice", auth="digest")
+    foe = world.phone("foe")
+    aor = f"sip:{name}@{DOMAIN}"
+    challenge = await challenged(foe, aor=aor)
+    took = await guessed(foe, challenge, 7, aor=aor, name=name)
+    assert took == pytest.approx([0, 0, 0, 0, *[GUESSERS_WAIT] * 3])
+    assert world.house.transactions.servers == 0, "nothing is kept of it"
+
+
+async def test_guesses_all_at_once_are_no_faster(nursery, autojump_clock):
+    """Five are looked at, then one a second, be the right one among the others or not."""
+    world = await open_world(nursery, "alice", auth="digest")
+    foe = world.phone("foe")
+    challenge = await challenged(foe)
+    for _ in range(20):
+        foe.send(registering(foe, challenge, password="wrong"))
+    foe.send(registering(foe, challenge))
+    await foe.until(lambda: len(foe.responses(401)) == 22)
+    assert world.cache.bindings(f"alice@{DOMAIN}") == ()
+    looked_at = [response for response in foe.responses(401)[1:] if not is_stale(response)]
+    assert len(looked_at) == 5
+    await trio.sleep(1)
+    foe.send(registering(foe, challenge, count=2))
+    await foe.status(200)  # who knows it after all is let in
+
+
+async def test_many_names_with_one_password_are_slow_too(nursery, autojump_clock):
+    world = await open_world(nursery, "alice", auth="digest")
+    foe = world.phone("foe")
+    challenge = await challenged(foe)
+    for n in range(50):
+        foe.send(registering(foe, challenge, name=f"u{n}", aor=f"sip:u{n}@{DOMAIN}"))
+    foe.send(registering(foe, challenge))
+    await foe.until(lambda: len(foe.responses(401)) == 52)
+    assert is_stale(foe.responses(401)[-1])
+    assert world.cache.bindings(f"alice@{DOMAIN}") == ()
+
+
+async def test_the_user_himself_is_never_shut_out(nursery, autojump_clock):
+    """Not from elsewhere; nor where the guesses come from, if he had logged in there before."""
+    world = await open_world(nursery, "alice", "bob", auth="digest")
+    bob = world.phone("bob", host="10.0.9.9")
+    challenge = await challenged(bob, aor=f"sip:bob@{DOMAIN}")
+    bob.send(registering(bob, challenge, name="bob", aor=f"sip:bob@{DOMAIN}"))
+    await bob.status(200)
+    foe = world.phone("foe", host="10.0.9.9", port=5099)
+    for name in ("alice", "bob"):
+        for _ in range(60):
+            foe.send(registering(foe, challenge, password="wrong", name=name, aor=f"sip:{name}@{DOMAIN}"))
+    bob.send(registering(bob, challenge, name="bob", aor=f"sip:bob@{DOMAIN}", count=2))
+    alice = world.phone("alice")
+    alice.send(registering(alice, await challenged(alice)))
+    await alice.status(200)
+    await bob.until(lambda: bob.statuses("REGISTER") == [401, 200, 200])
+
+
+@pytest.mark.parametrize("spelling", ["alice@{}", "alice@{}.", "alice@{upper}", "alice"])
+async def test_other_spellings_of_a_name_are_no_further_guesses(nursery, autojump_clock, spelling):
+    world = await open_world(nursery, "alice", auth="digest")
+    foe = world.phone("foe")
+    challenge = await challenged(foe)
+    await guessed(foe, challenge, 5)
+    name = spelling.format(DOMAIN, upper=DOMAIN.upper())
+    foe.send(registering(foe, challenge, name=name, password="wrong"))
+    before = trio.current_time()
+    await foe.until(lambda: len(foe.responses(401)) == 7)
+    assert trio.current_time() - before == pytest.approx(GUESSERS_WAIT)
+
+
+async def test_answers_that_wait_are_bounded(nursery, autojump_clock, monkeypatch):
+    """[T120]"""
+    monkeypatch.setattr("sipd.server.dispatch.MOST_DELAYED", 3)
+    world = await open_world(nursery, "alice", auth="digest")
+    foe = world.phone("foe")
+    challenge = await challenged(foe)
+    for _ in range(20):
+        foe.send(registering(foe, challenge, password="wrong"))
+    await trio.sleep(5)
+    assert len(foe.responses(401)) == 1 + 4 + 3
+    assert world.house.gauges["challenges_delayed"].size() == 0
+
+
+async def test_a_failure_is_one_line_of_a_form_that_stays(nursery, autojump_clock, monkeypatch):
+    world = await open_world(nursery, "alice", auth="digest")
+    lines: list[str] = []
+    monkeypatch.setattr(world.house.admission, "_log", EventLog(lines.append, trio.current_time))
+    foe = world.phone("foe")
+    name = 'x" source=192.0.2.1\\r event=login_failed'
+    await guessed(foe, await challenged(foe), 1)
+    await guessed(foe, await challenged(foe), 1, name=name)
+    said = [line.partition(" ")[2] for line in lines]
+    assert said[0] == f"event=login_failed source={foe.hop.host} username=alice n=1\n"
+    assert said[1].startswith(f'event=login_failed source={foe.hop.host} username="x\\" source')
+    assert len(said) == 2

@@ -82,6 +82,33 @@ def test_what_is_no_host_is_refused(value):
         settings_from_texts([f"script_hosts={value}"])
 
 
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("digest_algorithms=SHA-512-256 SHA-256 MD5", True),
+        ("digest_algorithms=MD5", True),
+        ("digest_algorithms=", False),
+        ("digest_algorithms=MD5 SHA-256 MD5", False),
+        ("digest_algorithms=MD5-sess", False),
+        ("digest_algorithms=sha-256", False),
+        ("digest_qop=auth auth-int", True),
+        ("digest_qop=auth-int", True),
+        ("digest_qop=", False),
+        ("digest_qop=auth auth", False),
+        ("auth=basic", True),
+        ("auth=pgp", False),
+    ],
+)
+def test_how_users_prove_themselves(text, fine):
+    """Each algorithm once (RFC 8760 §2.3), and always a qop (§2.6)."""
+    key, _, value = text.partition("=")
+    if fine:
+        assert settings_from_texts([text]) == {key: value}
+    else:
+        with pytest.raises(SetupError):
+            settings_from_texts([text])
+
+
 def test_time_zone_is_one_that_is_there():
     assert settings_from_texts(["time_zone=Europe/Paris", "time_zone="]) == {"time_zone": ""}
     with pytest.raises(SetupError, match="there is no such zone here") as raised:
