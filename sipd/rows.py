@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 Level = Literal["never", "requested", "required"]
 Action = Literal["proxy", "redirect"]
 ScriptKind = Literal["cpl", "cgi"]
+Role = Literal["regular", "administrator"]
 Cause = Literal["unregistered", "deactivated"]
 """Why a binding is dropped (RFC 3680 §4.7.1), which is kept nowhere: its phone wants it, or somebody else."""
 
@@ -26,7 +27,7 @@ class User(NamedTuple):
     ha1_sha256: str = ""
     ha1_sha256_full: str = ""
     level: Level = "required"
-    role: Literal["regular", "administrator"] = "regular"
+    role: Role = "regular"
     gateway_class: str = ""
     full_name: str = ""
     ha1_sha512_256: str = ""

@@ -1,4 +1,4 @@
--- From schema version 1 to 2: the settings, peers and binding keys of a proxy by the book. For SQLite.
+-- From schema version 1 to 2: the settings, peers and binding keys of a proxy by the book. For SQLite and MySQL/MariaDB.
 
 ALTER TABLE server ADD COLUMN recurse SMALLINT NOT NULL DEFAULT 0;
 ALTER TABLE server ADD COLUMN max_breadth INTEGER NOT NULL DEFAULT 60;
@@ -19,30 +19,30 @@ CREATE TABLE peers (
     name          VARCHAR(64)  NOT NULL PRIMARY KEY,
     matches       VARCHAR(255) NOT NULL,
     gateway_class VARCHAR(64)  NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 ALTER TABLE contacts RENAME TO contacts_1;
 
 CREATE TABLE contacts (
     aor        VARCHAR(255)  NOT NULL,
-    uri        VARCHAR(2000) NOT NULL,
+    uri        VARCHAR(2000) /*! CHARACTER SET binary */ NOT NULL,
     q          SMALLINT      NOT NULL,
     expires_at DOUBLE        NOT NULL,
-    call_id    VARCHAR(8000) NOT NULL,
+    call_id    VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
     cseq       BIGINT        NOT NULL,
     action     VARCHAR(16)   NOT NULL,
-    path       MEDIUMTEXT    NOT NULL,
+    path       MEDIUMTEXT    /*! CHARACTER SET binary */ NOT NULL,
     received   VARCHAR(255)  NOT NULL,
-    user_agent VARCHAR(8000) NOT NULL,
-    instance   VARCHAR(8000) NOT NULL,
+    user_agent VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    instance   VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
     reg_id     BIGINT        NOT NULL,
-    params     VARCHAR(8000) NOT NULL,
-    flow_key   VARCHAR(16)   NOT NULL,
+    params     VARCHAR(8000) /*! CHARACTER SET binary */ NOT NULL,
+    flow_key   VARCHAR(16)   /*! CHARACTER SET binary */ NOT NULL,
     refreshed_at DOUBLE      NOT NULL,
     gruu       VARCHAR(16)   NOT NULL,
     PRIMARY KEY (aor, uri, flow_key),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 INSERT INTO contacts SELECT *, '', 0.0, '' FROM contacts_1;
 

@@ -1,4 +1,4 @@
--- From schema version 2 to 3: what scripts need. For SQLite.
+-- From schema version 2 to 3: what scripts need. For SQLite and MySQL/MariaDB.
 
 ALTER TABLE server ADD COLUMN time_zone VARCHAR(64) NOT NULL DEFAULT '';
 ALTER TABLE server ADD COLUMN phone_users SMALLINT NOT NULL DEFAULT 0;
@@ -21,7 +21,7 @@ CREATE TABLE script_versions (
     what        VARCHAR(32)  NOT NULL,
     PRIMARY KEY (aor, kind, version),
     FOREIGN KEY (aor) REFERENCES users (aor) ON DELETE CASCADE
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 INSERT INTO script_versions
     SELECT aor, kind, version, script, media_type, modified, modified_by, 'stored' FROM scripts;
@@ -30,6 +30,6 @@ CREATE TABLE timezones (
     url     VARCHAR(500) NOT NULL PRIMARY KEY,
     data    MEDIUMBLOB   NOT NULL,
     fetched DOUBLE       NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 UPDATE sipd_meta SET value = '3' WHERE name = 'schema';

@@ -100,6 +100,13 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connect. Raises SetupError when there is no database of ours, or one that we can't use."""
 
+    async def upgrade(self, *, dry: bool = False) -> tuple[int, int]:
+        """Open a database, whatever older schema it has; from which version it was brought to which.
+
+        `open` does the same without telling. `dry`: only look, open nothing and
+        change nothing. Raises SetupError as `open` does.
+        """
+
     async def close(self) -> None:
         """Disconnect; closing twice does no harm."""
 
@@ -144,4 +151,4 @@ class Store(Protocol):
         """What has been done to this user's script, oldest first: the last one, and those before that are kept."""
 
     async def check(self) -> list[str]:
-        """What is damaged, as the database itself says it; empty: nothing was found."""
+        """What is damaged or missing, a sentence each; empty: nothing was found."""

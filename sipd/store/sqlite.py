@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,8 +26,18 @@ from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, P
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
 from sipd.store.lockfile import LockFile
+from sipd.store.shape import differences, sqlite_shape
 from sipd.store.some import queries, snapshot_of
-from sipd.store.sqlite_file import connect, create_file, create_tables, open_ours, trouble, use_log
+from sipd.store.sqlite_file import (
+    connect,
+    create_file,
+    create_tables,
+    holds_anything,
+    open_ours,
+    schema_of,
+    trouble,
+    use_log,
+)
 from sipd.store.sqlite_log import ChangeLog, cut, last_line
 from sipd.store.worker import Worker
 
@@ -82,8 +93,16 @@ class SqliteStore:
 
     async def exists(self) -> bool:
         """Whether the file is there and holds anything."""
-        await trio.lowlevel.checkpoint()
-        return self.path.exists() and self.path.stat().st_size > 0
+        async with self._turn:
+            return await self._worker.run(lambda: holds_anything(self.path))
+
+    async def upgrade(self, *, dry: bool = False) -> tuple[int, int]:
+        """Open it, as the schema of this code; opening alone does the same. `dry`: only look."""
+        async with self._turn:
+            moved = await self._worker.run(lambda: schema_of(self.path, self._patience))
+        if not dry:
+            await self.open()
+        return moved
 
     async def create(self, secret_key: bytes, changes: Sequence[Change]) -> None:
         """Make the file, readable by its owner only, with all tables and first rows."""
@@ -208,13 +227,21 @@ class SqliteStore:
         return [sql.script_version_of(row) for row in rows]
 
     async def check(self) -> list[str]:
-        """What `PRAGMA quick_check` finds (T57)."""
+        """What `PRAGMA quick_check` finds (T57), what is missing, and rows that belong to nobody."""
         async with self._turn:
             try:
-                found = await self._worker.run(lambda: self._rows("PRAGMA quick_check", ()))
+                return await self._worker.run(self._check)
             except SetupError as error:  # so damaged that it can't even be looked over
                 return [error.text]
-        return [text for (text,) in found if text != "ok"]
+
+    def _check(self) -> list[str]:
+        found = [text for (text,) in self._rows("PRAGMA quick_check") if text != "ok"]
+        found += differences(sqlite_shape(self._connection))
+        belonging = Counter((table, parent) for table, _, parent, _ in self._rows("PRAGMA foreign_key_check"))
+        return found + [
+            f"{count} row{'s' * (count > 1)} of {table} that belong to nobody in {parent}"
+            for (table, parent), count in sorted(belonging.items())
+        ]
 
     # one transaction
 

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from sipd.errors import SetupError, StoreAway
-from sipd.store.ddl import SCHEMA, createsip, statements, upgrade_to
-from sipd.store.triggers import create_triggers, drop_triggers
+from sipd.store.ddl import SCHEMA, creating
+from sipd.store.lockfile import LockFile
+from sipd.store.migrate import (
+    EMPTY,
+    Moved,
+    check_shape,
+    check_state,
+    make_sqlite_triggers,
+    sqlite_state,
+    upgrade_sqlite,
+)
+from sipd.store.shape import sqlite_shape, unsound
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sipd.store.migrate import Place, State
 
 MAGIC: Final = b"SQLite format 3\0"
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """Primary result codes that waiting does not cure. SQLITE_ERROR: a table or column is missing."""
 
 INIT: Final = "Make one with: sipdctl -D sqlite:{path} db init"
+
+KEY_BYTES: Final = 32
+
+RETRY: Final = 0.02
+"""Seconds between two looks whether another process has done with upgrading the file."""
 
 
 def connect(path: Path, patience: float) -> sqlite3.Connection:
@@ -49,52 +68,129 @@ def use_log(connection: sqlite3.Connection) -> None:
 
 
 def open_ours(path: Path, patience: float, writable: bool) -> sqlite3.Connection:
-    """A connection to a database of sipd's. `writable`: make sure that we can write.
+    """A connection to a database of sipd's, upgraded where it is older. `writable`: a server opens it; it can write.
 
     Raises SetupError, StoreAway when another process holds it too long.
     """
     _check_file(path)
+    connection = None
     try:
         connection = connect(path, patience)
-    except sqlite3.Error as error:
-        raise trouble(path, error) from error
-    try:
-        version = _schema(path, connection)
-        if version != SCHEMA:
-            _upgrade(path, connection, version)
+        _make_current(path, connection, patience, locked=writable)
         use_log(connection)
         if writable:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        connection.close()
+        if connection is not None:
+            connection.close()
         raise trouble(path, error) from error
-    except SetupError:
-        connection.close()
+    except BaseException:
+        if connection is not None:
+            connection.close()
         raise
     return connection
+
+
+def schema_of(path: Path, patience: float) -> Moved:
+    """From which schema to which opening it would lead. Raises as `open_ours` does; changes nothing."""
+    _check_file(path)
+    try:
+        with closing(connect(path, patience)) as connection:
+            return Moved(_checked(path, connection)[1].version)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether there is something at that path which must not be made anew, be it a database of sipd's or not."""
+    try:
+        if not path.stat().st_size:
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
+            return sqlite_state(connection)[0] not in EMPTY
+    except sqlite3.Error:
+        return True  # something that is no database: leave it alone
+
+
+def shown_as(path: Path) -> str:
+    """How messages name the database."""
+    return f"the database {path}"
+
+
+def _make_current(path: Path, connection: sqlite3.Connection, patience: float, locked: bool) -> None:
+    """Upgrade it where that is needed, and complete what was made by hand; only who holds the file may."""
+    state, place = _checked(path, connection)
+    older = place.version < SCHEMA
+    if not older:
+        check_shape(unsound(sqlite_shape(connection)), shown_as(path))
+    lock = None if locked or not older else _held(path, patience)
+    try:
+        upgrade_sqlite(connection, shown_as(path))
+        if state == "keyless":
+            row = ("secret_key", secrets.token_hex(KEY_BYTES))
+            connection.execute("INSERT OR IGNORE INTO sipd_meta (name, value) VALUES (?, ?)", row)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _held(path: Path, patience: float) -> LockFile:
+    """The lock of a file whose schema a tool is about to change: no server, which would be an older one, uses it."""
+    lock = LockFile(Path(f"{path}.lock"))
+    given_up = time.monotonic() + patience
+    while True:
+        try:
+            lock.acquire()
+        except SetupError as error:
+            if time.monotonic() > given_up:
+                raise SetupError(
+                    f"{shown_as(path)} is of an older sipd: {error.text}", "Start that server again, as the new sipd"
+                ) from error
+            time.sleep(RETRY)  # perhaps it is another tool, which has done in a moment
+        else:
+            return lock
+
+
+def _checked(path: Path, connection: sqlite3.Connection) -> tuple[State, Place]:
+    state, meta = sqlite_state(connection)
+    return state, check_state(state, meta, shown_as(path), f"sqlite:{path}")
 
 
 def create_file(path: Path) -> None:
     """An empty file with its directory, readable by its owner only: it will hold secrets.
 
-    An empty file is taken as it is: what is left of a `create` that was interrupted.
+    An empty file is taken as it is: what is left of a `create` that was
+    interrupted. So are tables with nothing in them, made by hand.
     """
+    if holds_anything(path):
+        raise SetupError(f"{path} is there already", "Take another name, or move it away")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         os.chmod(path, 0o600)
-        size = path.stat().st_size
     except OSError as error:
         raise SetupError(f"can't make the database {path}: {error.strerror}") from error
-    if size and _tables(path):
+    if holds_anything(path):
         raise SetupError(f"{path} is there already", "Take another name, or move it away")
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Run createsip.sql, and make the triggers; the caller holds the transaction."""
-    for statement in (*statements(createsip()), *create_triggers("sqlite")):
-        connection.execute(statement)
+    """Make the tables that are missing, and the triggers; the caller holds the transaction."""
+    for step in creating():
+        if not step.rows:
+            statement = step.statement
+            for kind in ("CREATE TABLE ", "CREATE INDEX "):
+                statement = statement.replace(kind, f"{kind}IF NOT EXISTS ", 1)
+            connection.execute(statement)
+    make_sqlite_triggers(connection)
+    check_shape(unsound(sqlite_shape(connection)), "the new database")
+    connection.execute("REPLACE INTO sipd_meta (name, value) VALUES ('schema', ?)", (str(SCHEMA),))
 
 
 def trouble(path: Path, error: sqlite3.Error) -> Exception:
@@ -129,47 +225,3 @@ def _check_file(path: Path) -> None:
         raise SetupError(f"{path} is empty", INIT.format(path=path))
     if head != MAGIC:
         raise SetupError(f"{path} is not an SQLite database", "Correct the database URL; the file was left alone")
-
-
-def _upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
-    """Bring an older database to the schema of this code, whole or not at all; a newer one is refused (T125)."""
-    if version > SCHEMA:
-        raise SetupError(
-            f"the database {path} has schema version {version}, this sipd knows version {SCHEMA}",
-            "Use the release of sipd that made it, or a later one",
-        )
-    connection.execute("BEGIN IMMEDIATE")  # from here on nobody else upgrades it: look again
-    try:
-        for step in range(_schema(path, connection) + 1, SCHEMA + 1):
-            for statement in statements(upgrade_to(step)):
-                connection.execute(statement)
-        for statement in (*drop_triggers(), *create_triggers("sqlite")):
-            connection.execute(statement)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _schema(path: Path, connection: sqlite3.Connection) -> int:
-    """The schema version that the database says it has."""
-    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sipd_meta'").fetchone()
-    if found != (1,):
-        raise SetupError(f"{path} is an SQLite database, but none of sipd's", INIT.format(path="ANOTHER-FILE"))
-    row = connection.execute("SELECT value FROM sipd_meta WHERE name = 'schema'").fetchone()
-    if row is None or not str(row[0]).isascii() or not str(row[0]).isdigit():
-        raise SetupError(f"the database {path} does not say which schema it has", "Restore it from a backup")
-    return int(row[0])
-
-
-def _tables(path: Path) -> int:
-    try:
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
-        try:
-            [(count,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error:
-        return 1  # something that is no database: leave it alone
-    return int(count)

@@ -9,6 +9,7 @@ import pytest
 from sipd.errors import SetupError, StoreAway
 from sipd.rows import PutBinding
 from sipd.store import SqliteStore, create
+from sipd.store.ddl import createsip
 from tests.store.rows import USERS, apply, binding
 
 
@@ -51,6 +52,39 @@ def no_version(path):
     connection.close()
 
 
+def odd_version(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE sipd_meta (name TEXT, value TEXT)")
+        connection.execute("INSERT INTO sipd_meta VALUES ('schema', '٣')")
+    connection.close()
+
+
+def by_hand(path):
+    connection = sqlite3.connect(path)
+    connection.executescript(createsip())
+    connection.close()
+
+
+def changed_by(*statements):
+    def change(path):
+        by_hand(path)
+        connection = sqlite3.connect(path)
+        connection.execute("INSERT INTO sipd_meta VALUES ('secret_key', 'aa')")
+        connection.execute("INSERT INTO domain VALUES ('a', 'a')")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    return change
+
+
+no_meta = changed_by("DROP TABLE sipd_meta")
+torn_meta = changed_by("DELETE FROM sipd_meta")
+no_table = changed_by("DROP TABLE scripts")
+no_column = changed_by("ALTER TABLE users DROP COLUMN ha1_sha256")
+
+
 def torn(path):
     other_database(path)
     whole = path.read_bytes()
@@ -67,7 +101,13 @@ def torn(path):
         (text, "is not an SQLite database"),
         (other_database, "but none of sipd's"),
         (newer, "has schema version 999"),
-        (no_version, "does not say which schema"),
+        (no_version, "is half made, and has no rows"),
+        (odd_version, "does not say which schema"),
+        (no_meta, "has tables of another program, but none of sipd's"),
+        (torn_meta, "is damaged: it does not say which schema"),
+        (by_hand, "has tables and no rows"),
+        (no_table, "is damaged: the table scripts is missing"),
+        (no_column, r"is damaged: missing columns: users\.ha1_sha256"),
         (torn, "is damaged"),
     ],
 )
@@ -99,7 +139,7 @@ async def test_damage_after_the_start_is_told_by_the_check(sqlite):
     await apply(sqlite, *[PutBinding(binding(uri=f"sip:{number}@h")) for number in range(500)])
     await sqlite.close()
     with sqlite.path.open("r+b") as file:
-        file.seek(3 * 4096)
+        file.seek(-8 * 4096, os.SEEK_END)  # rows, and not the schema
         file.write(os.urandom(8 * 4096))
     await sqlite.open()
     assert await sqlite.check()
@@ -125,6 +165,34 @@ async def test_an_interrupted_making_leaves_nothing_in_the_way(tmp_path):
     await create(store, ["example.com"])
     assert len((await store.load_all()).domains) == 1
     await store.close()
+
+
+async def test_tables_made_by_hand_are_filled(tmp_path):
+    """sqlite3 sip.sqlite3 < createsip.sql, and then a start."""
+    path = tmp_path / "sip.sqlite3"
+    by_hand(path)
+    store = SqliteStore(path)
+    assert not await store.exists()
+    await create(store, ["example.com"])
+    assert await store.exists()
+    assert await store.check() == []
+    await store.close()
+
+
+async def test_rows_put_in_by_hand_get_a_secret_key(tmp_path):
+    path = tmp_path / "sip.sqlite3"
+    changed_by("DELETE FROM sipd_meta WHERE name = 'secret_key'")(path)
+    keys = set()
+    for _ in range(2):
+        store = SqliteStore(path)
+        assert await store.exists()
+        await store.open()
+        snapshot = await store.load_all()
+        assert [row.name for row in snapshot.domains] == ["a"]
+        keys.add(snapshot.secret_key)
+        await store.close()
+    assert len(keys) == 1
+    assert len(keys.pop()) == 32
 
 
 async def test_one_server_per_file(tmp_path):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 
+from sipd.errors import SetupError
 from sipd.rows import Peer, PutBinding, PutPeer, PutScript, Settings
 from sipd.store import SqliteStore, create
-from sipd.store.ddl import SCHEMA, statements
+from sipd.store.ddl import SCHEMA, statements, steps_to
+from sipd.store.lockfile import LockFile
+from sipd.store.migrate import upgrade_sqlite
+from sipd.store.shape import differences, expected, sqlite_shape
 from sipd.store.triggers import trigger_names
+from tests.running import REPOSITORY
 from tests.store.rows import ALICE, apply, binding, contents, script, user
 
 OLD = Path(__file__).parents[1] / "data" / "schema-1.sql"
@@ -91,7 +97,7 @@ async def test_changes_are_logged_in_what_was_upgraded_as_in_what_is_new(old, tm
 async def test_an_upgrade_that_breaks_leaves_the_old_database(old, monkeypatch):
     half = "ALTER TABLE server ADD COLUMN recurse SMALLINT NOT NULL DEFAULT 0;\nINSERT INTO nowhere VALUES (1);"
     with monkeypatch.context() as patch:
-        patch.setattr("sipd.store.sqlite_file.upgrade_to", lambda version: half)
+        patch.setattr("sipd.store.ddl.upgrade_to", lambda version: half)
         with pytest.raises(Exception, match="nowhere"):
             await SqliteStore(old).open()
     store = SqliteStore(old)
@@ -108,6 +114,89 @@ async def test_two_that_open_it_at_once_upgrade_it_once(old):
     for store in stores:
         assert (await contents(store)).bindings == [binding(ALICE)]
         await store.close()
+
+
+async def test_one_that_is_killed_at_any_statement_leaves_the_old_database(old):
+    done = await trio.run_process(
+        [sys.executable, "-m", "tests.store.upgrader", str(old)],
+        cwd=REPOSITORY, capture_stdout=True, capture_stderr=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout) > sum(len(steps_to(version)) for version in range(2, SCHEMA + 1)), "each was tried"
+
+
+async def test_one_on_a_full_disk_leaves_the_old_database(old):
+    before = old.read_bytes()
+    size = len(before)
+    done = await trio.run_process(
+        [sys.executable, "-c", FULL.format(path=str(old), size=size)],
+        cwd=REPOSITORY, capture_stdout=True, capture_stderr=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith(b"StoreAway: the database"), done
+    assert b"Traceback" not in done.stderr
+    connection = sqlite3.connect(old)
+    assert connection.execute("SELECT value FROM sipd_meta WHERE name = 'schema'").fetchall() == [("1",)]
+    connection.close()
+    store = SqliteStore(old)
+    assert await store.upgrade() == (1, SCHEMA), "with room it goes on"
+    assert (await contents(store)).settings == [AS_IT_WAS]
+    await store.close()
+
+
+FULL = """
+import resource, trio
+from sipd.errors import StoreAway
+from sipd.store import SqliteStore
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+try:
+    trio.run(SqliteStore({path!r}).open)
+except StoreAway as error:
+    print("StoreAway:", error)
+"""
+
+
+async def test_a_look_at_an_upgrade_changes_nothing(old):
+    before = old.read_bytes()
+    assert await SqliteStore(old).upgrade(dry=True) == (1, SCHEMA)
+    assert old.read_bytes() == before
+
+
+async def test_a_tool_does_not_upgrade_under_a_server_that_runs(old):
+    lock = LockFile(Path(f"{old}.lock"))
+    lock.acquire()
+    with pytest.raises(SetupError, match=r"is of an older sipd: another sipd .* is using") as error:
+        await SqliteStore(old, patience=0.05).open()
+    assert "Start that server again" in error.value.hint
+    lock.release()
+    server = SqliteStore(old, serving=True)
+    await server.open()
+    tool = SqliteStore(old)
+    await tool.open()
+    for store in (tool, server):
+        await store.close()
+
+
+async def test_triggers_of_another_release_are_made_anew(sqlite):
+    ours = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%_logged' ORDER BY name"
+    made = sqlite._rows(ours)
+    sqlite._rows("DROP TRIGGER users_insert_logged")
+    sqlite._rows("DROP TRIGGER peers_update_logged")
+    sqlite._rows("CREATE TRIGGER peers_update_logged AFTER UPDATE ON peers BEGIN DELETE FROM change_log; END")
+    sqlite._rows("CREATE TRIGGER of_somebody_else AFTER UPDATE ON peers BEGIN DELETE FROM licence; END")
+    await sqlite.close()
+    await sqlite.open()
+    assert (
+        sqlite._rows("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%_logged' ORDER BY name")
+        == made
+    )
+    assert len(sqlite._rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")) == len(made) + 1
+
+
+def test_what_is_created_and_what_is_upgraded_are_the_same(old):
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        assert upgrade_sqlite(connection, "it") == (1, SCHEMA)
+        assert sqlite_shape(connection) == expected()
+        assert differences(sqlite_shape(connection)) == []
 
 
 def test_the_text_that_creates_says_the_schema_of_the_code(old):

@@ -145,7 +145,7 @@ class Verb(NamedTuple):
     help: str
     parameters: tuple[Parameter, ...]
     run: Callable[[Store, Arguments], Awaitable[Plain]]
-    makes: bool = False  # makes the database: the store is handed over unopened
+    makes: bool = False  # the database may not be there, or not be ours to open: the store is handed over unopened
     prints: str = ""  # key of the result that is printed as it is, for people
     unmade: str = "nothing"  # what people are told when the result is an empty list, or text
     long: bool = False  # may take long: the face shows its progress

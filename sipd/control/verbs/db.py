@@ -1,16 +1,21 @@
-"""The database itself: make one, look whether it is sound."""
+"""The database itself: make one, bring it up to date, look whether it is sound."""
 
 from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Final
 
-from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
+from sipd.control.verbs.base import Arguments, Faults, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.names import domain_name
+from sipd.control.verbs.odd import odd_rows
+from sipd.errors import SetupError
 from sipd.store import create
 
 if TYPE_CHECKING:
     from sipd.store import Store
+
+MOST_SHOWN: Final = 50
+"""Findings told one by one."""
 
 
 async def init(store: Store, arguments: Arguments) -> Plain:
@@ -22,20 +27,47 @@ async def init(store: Store, arguments: Arguments) -> Plain:
     return {"database": store.shown, "domains": domains}
 
 
+async def upgrade(store: Store, arguments: Arguments) -> Plain:
+    """Bring an older database to the schema of this sipd."""
+    dry = arguments.flag("dry")
+    before, after = await store.upgrade(dry=dry)
+    done = "nothing to do" if before == after else "not done" if dry else "done"
+    return {"database": store.shown, "from": before, "to": after, "upgrade": done}
+
+
 async def check(store: Store, arguments: Arguments) -> Plain:
-    """Let the database look itself over."""
+    """Look the database over: what it says of itself, what it lacks, which rows make no sense."""
+    before, after = await store.upgrade(dry=True)
+    if before != after:
+        raise Refusal(
+            f"{store.shown} has schema version {before}, this sipd works with {after}",
+            "Bring it up to date: sipdctl db upgrade",
+        )
+    await store.open()
     found = await store.check()
+    try:
+        snapshot = await store.load_all()
+    except SetupError as error:
+        raise _damaged(store, [*found, error.text]) from error
+    found += odd_rows(snapshot)
     if found:
-        raise Refusal(f"{store.shown} is damaged: {'; '.join(found[:5])}", "Restore it from a backup")
-    snapshot = await store.load_all()
+        raise _damaged(store, found)
     return {
         "database": store.shown,
         "sound": True,
+        "schema": after,
         "users": len(snapshot.users),
         "contacts": len(snapshot.bindings),
+        "aliases": len(snapshot.aliases),
         "scripts": len(snapshot.scripts),
         "domains": len(snapshot.domains),
+        "servers": len(snapshot.settings),
     }
+
+
+def _damaged(store: Store, found: list[str]) -> Faults:
+    shown = [*found[:MOST_SHOWN], *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
+    return Faults(f"{store.shown} is not sound", shown, "Mend the rows, or restore it from a backup")
 
 
 def own_names() -> list[str]:
@@ -56,5 +88,13 @@ VERBS: Final = (
         init,
         makes=True,
     ),
-    Verb("db", "check", "look whether the database is sound, and what it holds", (), check),
+    Verb(
+        "db",
+        "upgrade",
+        "bring a database that an older sipd has made to the schema of this one, as a start of sipd does",
+        (Parameter("dry", "only say from which schema to which", "flag"),),
+        upgrade,
+        makes=True,
+    ),
+    Verb("db", "check", "look whether the database is sound, and what it holds", (), check, makes=True),
 )
