@@ -113,6 +113,8 @@ class MariaDb:
     def freeze(self) -> None:
         """Let it stand still: connections are accepted by the kernel, and nothing is answered (SIGSTOP)."""
         os.kill(self.pid, signal.SIGSTOP)
+        while any(" T " not in task.read_text().rpartition(")")[2][:4] for task in _tasks(self.pid)):
+            self.child.pause(0.001)
 
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""
@@ -191,6 +193,10 @@ def template() -> Path:
     if made.returncode:
         raise AssertionError(f"mariadb-install-db: {made.stdout}{made.stderr}")
     return place / "data"
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*/stat"))
 
 
 def _whose() -> list[tuple[str, str]]:
