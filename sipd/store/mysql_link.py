@@ -6,7 +6,7 @@ stand in. `Link` is ours, on trio-mysql (see `mysql_wire`).
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -135,7 +135,10 @@ class Link:
         try:
             yield
         except BaseException:
-            await self._undo()
+            with trio.move_on_after(UNDO, shield=True), suppress(Trouble):
+                if not self._wire.closed:
+                    await self._run(b"ROLLBACK")
+            self.close()
             raise
         await self._commit()
         self._in_tx = False
@@ -160,15 +163,6 @@ class Link:
     async def quit(self) -> None:
         """Say goodbye and close."""
         await self._wire.quit()
-
-    async def _undo(self) -> None:
-        with trio.move_on_after(UNDO, shield=True):
-            try:
-                if not self._wire.closed:
-                    await self._run(b"ROLLBACK")
-            except Trouble:
-                pass
-        self.close()
 
     async def _commit(self) -> None:
         try:
@@ -224,11 +218,13 @@ async def open_link(
             await wire.dial(seconds)
             link = Link(wire, patience=patience)
             await _set_up(link, origin)
-    except BaseException as error:
+    except trio.TooSlowError:
         if link is not None:
             link.close()
-        if isinstance(error, trio.TooSlowError):
-            raise Gone(0, f"no answer within {seconds:g} s") from None
+        raise Gone(0, f"no answer within {seconds:g} s") from None
+    except BaseException:
+        if link is not None:
+            link.close()
         raise
     return link
 

@@ -117,10 +117,13 @@ class Wire(Connection):
                 stream = await trio.open_tcp_stream(self.host, self.port)
                 self._raw = stream.socket
                 await self.connect(stream)
-        except BaseException as error:
+        except Exception as error:
             self._force_close()
             if trouble := trouble_of(error, f"no answer within {seconds:g} s"):
                 raise trouble from None
+            raise
+        except BaseException:
+            self._force_close()
             raise
 
     @property
@@ -165,12 +168,15 @@ class Wire(Connection):
             while self._more:  # of CALL: only the first counts, but all must be read
                 await self._take(text, None)
             return result
-        except BaseException as error:
+        except Exception as error:
             trouble = trouble_of(error)
             if trouble is None or isinstance(trouble, Gone):
-                self._force_close()  # cut in the middle: what comes next is the rest of this
+                self._force_close()
             if trouble is not None:
                 raise trouble from None
+            raise
+        except BaseException:
+            self._force_close()  # cut in the middle: what comes next is the rest of this
             raise
 
     async def check_alive(self) -> None:
@@ -178,10 +184,13 @@ class Wire(Connection):
         try:
             await self._send(PING, b"")
             self._ok(await self._read_packet())
-        except BaseException as error:
+        except Exception as error:
             self._force_close()
             if trouble := trouble_of(error):
                 raise trouble from None
+            raise
+        except BaseException:
+            self._force_close()
             raise
 
     async def _send(self, command: int, payload: bytes) -> None:
