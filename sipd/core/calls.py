@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipd.core.aliases import follow_alias
 from sipd.core.checks import OWN_METHODS
 from sipd.core.decision import RunScript
 from sipd.core.gruu import callee_of
@@ -49,13 +50,20 @@ def consult_outgoing(inquiry: Inquiry, tables: Tables) -> RunScript | None:
 def find_user(inquiry: Inquiry, tables: Tables) -> Decision | None:
     """Whether the one sought exists: 404 for nobody, to a stranger 480 as for one who is out (T67).
 
-    A number that no user has may be known elsewhere: then that is the decision.
+    What is no user may be an alias of one, or of several: then he is meant, or
+    they are. A number that no user has may be known elsewhere: then that is
+    the decision.
 
     Raises 482 when the search comes through one user twice, 404 for the
     server itself (405 or 501 for what it is never asked), a place that is no
     domain, and a number no gateway is known for.
     """
     callee = inquiry.callee
+    if not callee or tables.user(callee) is None:
+        decision = follow_alias(inquiry, tables)
+        if decision is not None:
+            return decision
+        callee = inquiry.callee
     if not callee:
         uri, places = inquiry.uri, inquiry.context.places
         server = means_server(uri, tables, places)

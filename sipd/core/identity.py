@@ -15,7 +15,7 @@ from sipd.core.credentials import NONE_GIVEN, Verdict, credentials_of
 from sipd.core.decision import Challenged, Respond
 from sipd.core.inquiry import ANONYMOUS, Identity
 from sipd.core.privacy import is_anonymous, user_asserted
-from sipd.core.routes import address_of_record
+from sipd.core.routes import address_of_record, primary
 from sipd.core.subscribing import asks_us
 from sipd.errors import Forbidden
 from sipd.trace import Step
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from sipd.core.inquiry import Inquiry
     from sipd.core.tables import Tables
-    from sipd.message import Uri
 
 NOBODY: Final = "sip:anonymous@anonymous.invalid"
 
@@ -52,7 +51,7 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     if method == "ACK" or method == "CANCEL" or inquiry.identity.scheme:
         return None  # the last: a copy of what he has proved to have sent
     uri = request.from_.uri
-    sender = address_of_record(uri, tables)
+    sender = primary(address_of_record(uri, tables), tables)
     if tables.settings.auth == "none":
         if sender and tables.user(sender) is not None:
             inquiry.identity = Identity(sender)
@@ -60,7 +59,7 @@ def identify(inquiry: Inquiry, tables: Tables) -> Respond | None:
     verdict = credentials_of(inquiry, tables, sender or inquiry.preferred)
     inquiry.marks = verdict.marks
     if verdict.user:
-        _accept(inquiry, verdict, sender, uri)
+        _accept(inquiry, tables, verdict, sender)
         return None
     if asked:
         return _challenge(inquiry, tables, sender or address_of_record(request.to.uri, tables), verdict)
@@ -77,12 +76,14 @@ def demand(inquiry: Inquiry, tables: Tables) -> Respond:
     return _challenge(inquiry, tables, sender or inquiry.preferred, NONE_GIVEN)
 
 
-def _accept(inquiry: Inquiry, verdict: Verdict, sender: str, uri: Uri) -> None:
+def _accept(inquiry: Inquiry, tables: Tables, verdict: Verdict, sender: str) -> None:
+    request, user = inquiry.request, verdict.user
     # A delegate's REGISTER often has the user's own address in From; the registrar asks who may do that.
-    user = verdict.user
-    if sender != user and inquiry.request.method != "REGISTER" and not is_anonymous(uri):
-        inquiry.trace.append(Step("identify", user, "From is not his"))
-        raise Forbidden("From is not your address")
+    if sender != user and request.method != "REGISTER" and not is_anonymous(request.from_.uri):
+        speaks_for_group = sender != "" and tables.user(sender) is None and user in tables.alias(sender)
+        if not speaks_for_group:
+            inquiry.trace.append(Step("identify", user, "From is not his"))
+            raise Forbidden("From is not your address")
     inquiry.identity = Identity(user, verdict.scheme)
     inquiry.trace.append(Step("identify", user, verdict.scheme))
 

@@ -37,6 +37,11 @@ def e164(uri: Uri) -> str:
     return number if _E164.fullmatch(number) else ""
 
 
+def plain_number(uri: Uri) -> tuple[str, str]:
+    """The number of a tel URI without visual separators, and its phone-context (RFC 3966 §5)."""
+    return uri.user_unescaped.partition(";")[0].translate(_SEPARATORS), uri.param("phone-context") or ""
+
+
 def by_number(inquiry: Inquiry, tables: Tables) -> Decision | None:
     """Where ENUM leads for a number of no user here; None: nowhere, or it is not asked.
 

@@ -11,7 +11,7 @@ from sipd.core.gruu import callee_of, is_gruu
 from sipd.core.identity import demand
 from sipd.core.location import forward
 from sipd.core.privacy import is_anonymous
-from sipd.core.routes import address_of_record, leads_here, local_domain, registers_elsewhere
+from sipd.core.routes import address_of_record, leads_here, local_domain, primary, registers_elsewhere
 from sipd.core.subscribing import ALLOW_EVENTS
 from sipd.core.uploads import ACCEPT_HEADERS
 from sipd.errors import BadSyntax, Forbidden, NotFound
@@ -80,13 +80,14 @@ def may_register(inquiry: Inquiry, tables: Tables) -> None:
     aor = address_of_record(to, tables)
     if not aor or aor.rpartition("@")[2] != tables.domain(inquiry.uri.host):
         raise NotFound
+    aor = primary(aor, tables)  # an alias of one user registers his contacts
     user, sender = tables.user(aor), inquiry.identity.user
     if tables.settings.auth == "none":
         if user is None:
             raise NotFound
         # From is the asserted identity (step 3); one that is no user here asserts nothing about others.
         if not sender:
-            sender = address_of_record(request.from_.uri, tables) or aor
+            sender = primary(address_of_record(request.from_.uri, tables), tables) or aor
     if sender != aor:
         _check_delegate(inquiry, tables, sender, aor, known=user is not None)
     inquiry.callee = aor

@@ -89,6 +89,15 @@ def address_of_record(uri: Uri, tables: Tables) -> str:
     return joined(uri.user_unescaped, domain)
 
 
+def primary(aor: str, tables: Tables) -> str:
+    """The user whom an address of ours means: an alias of one is his; all else means what it says."""
+    if aor and tables.user(aor) is None:
+        users = tables.alias(aor)
+        if len(users) == 1:
+            return users[0]
+    return aor
+
+
 def joined(user: str, domain: str) -> str:
     """`user@domain`, or empty when there is no user part or it is not UTF-8."""
     if not user:

@@ -13,7 +13,7 @@ from sipd.core.checks import EXTENSIONS, refuse_unknown
 from sipd.core.decision import Registering, Subscribe
 from sipd.core.gruu import is_gruu
 from sipd.core.reginfo import MEDIA_TYPE
-from sipd.core.routes import local_domain, means_server, registers_elsewhere
+from sipd.core.routes import local_domain, means_server, primary, registers_elsewhere
 from sipd.errors import BadEvent, BadSyntax, Forbidden, IntervalTooBrief, NotFound, SipError
 from sipd.message import find_param, parse_params
 from sipd.trace import Step
@@ -83,7 +83,7 @@ def subscribe(inquiry: Inquiry, tables: Tables) -> Subscribe | None:
         raise BadSyntax("Contact must be one SIP URI")
     aor, subscriber = "", inquiry.identity.user
     if request.to_tag is None:
-        aor = inquiry.callee
+        aor = primary(inquiry.callee, tables)
         _check_right(inquiry, tables, subscriber, aor)
     wanted = Subscribe(
         aor,

@@ -36,6 +36,7 @@ WORDS: Final[dict[tuple[str, str], str]] = {
     ("register", "unchanged"): "the contacts of {saw} were told, none was changed",
     ("may_register", "denied"): "{saw}: he may not register for that user",
     ("may_register", "delegate"): "{saw}: he may register for that user",
+    ("subscribe", "denied"): "{saw}: he may not see the registrations of that user",
     ("may_relay", "denied"): "{saw} leads out of this server, and the caller may not send there",
     ("find_user", "unknown"): "there is no user {saw}",
     ("find_user", "nobody"): "{saw} names no user",
@@ -54,6 +55,8 @@ WORDS: Final[dict[tuple[str, str], str]] = {
 """(step, what it chose) -> what that means; `{saw}` is what the step saw."""
 
 SENTENCES: Final[dict[str, str]] = {
+    "alias": "{saw} is an alias of {chose}",
+    "subscribe": "subscribed to the registrations of {saw}, for {chose}",
     "branch": "{saw}: {chose}",
     "fork": "{saw}: {chose}",
     "refused": "refused with {chose}{reason}",

@@ -493,3 +493,31 @@ def test_same_request_same_nonce_and_another_phones_is_another():
 )
 def test_anonymous(uri, anonymous):
     assert is_anonymous(parse_uri(uri)) is anonymous
+
+
+@pytest.mark.parametrize(
+    ("from_", "status"),
+    [
+        ("al@example.com", 200),  # an alias of his
+        ("team@example.com", 200),  # a group that he is in
+        ("bobs@example.com", 403),  # an alias of another
+        (BOB, 403),
+        ("bob2@example.com", 403),
+    ],
+)
+def test_from_may_be_an_alias_of_his(from_, status):
+    made = House()
+    made.tables.aliases = {
+        "al@example.com": (ALICE,),
+        "team@example.com": (ALICE, BOB),
+        "bobs@example.com": (BOB,),
+        BOB: (ALICE,),  # there is a user of that name: the user wins
+    }
+    made.tables.contacts[BOB] = [Binding(BOB, "sip:bob@192.0.2.20", expires_at=WALL + 100)]
+    uri = f"sip:{BOB}"
+    asked = made.answer(request("INVITE", uri, from_=f"<sip:{ALICE}>;tag=a")).first("Proxy-Authenticate") or ""
+    sent = request(
+        "INVITE", uri, f"Proxy-Authorization: {credentials(asked, 'INVITE', uri)}", from_=f"<sip:{from_}>;tag=a"
+    )
+    decision = made.decide(sent)
+    assert (decision.status if isinstance(decision, Respond) else 200) == status
