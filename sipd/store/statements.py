@@ -62,9 +62,13 @@ class Ran(Protocol):
 Execute = Callable[[str, Sequence[Value]], Ran]
 """Runs one statement with its parameters."""
 
-PUT_BINDING: Final = """
-    REPLACE INTO contacts (aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance,
-        reg_id, params, flow_key, refreshed_at, gruu)
+CHANGE_BINDING: Final = """
+    UPDATE contacts SET q = ?, expires_at = ?, call_id = ?, cseq = ?, action = ?, path = ?, received = ?,
+        user_agent = ?, instance = ?, reg_id = ?, params = ?, refreshed_at = ?, gruu = ?
+    WHERE aor = ? AND uri = ? AND flow_key = ?"""
+ADD_BINDING: Final = """
+    INSERT INTO contacts (q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params,
+        refreshed_at, gruu, aor, uri, flow_key)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 DROP_BINDING: Final = "DELETE FROM contacts WHERE aor = ? AND uri = ? AND flow_key = ?"
 CHANGE_SCRIPT: Final = """
@@ -165,29 +169,28 @@ SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor
 
 
 def put_binding(execute: Execute, change: PutBinding) -> None:
-    """One row, one statement: the way of every REGISTER."""
+    """The way of every REGISTER: most refresh a row that is there, of which an UPDATE writes one page and no index."""
     b = change.binding
-    execute(
-        PUT_BINDING,
-        (
-            b.aor,
-            b.uri,
-            b.q,
-            b.expires_at,
-            b.call_id,
-            b.cseq,
-            b.action,
-            "\n".join(b.path),
-            b.received,
-            b.user_agent,
-            b.instance,
-            b.reg_id,
-            b.params,
-            b.key,
-            b.refreshed_at,
-            b.gruu,
-        ),
+    row = (
+        b.q,
+        b.expires_at,
+        b.call_id,
+        b.cseq,
+        b.action,
+        "\n".join(b.path),
+        b.received,
+        b.user_agent,
+        b.instance,
+        b.reg_id,
+        b.params,
+        b.refreshed_at,
+        b.gruu,
+        b.aor,
+        b.uri,
+        b.key,
     )
+    if not execute(CHANGE_BINDING, row).rowcount:
+        execute(ADD_BINDING, row)
 
 
 def put_script(execute: Execute, change: PutScript) -> None:
