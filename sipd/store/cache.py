@@ -38,7 +38,7 @@ from sipd.store.options import settings_from_texts
 from sipd.store.peers import Peers
 from sipd.store.programs import Programs
 from sipd.store.reach import Reach
-from sipd.store.turns import Turns
+from sipd.store.turns import QuickLock, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ class Cache:
 
     def __init__(self, store: Store, server: str = "", log: EventLog = LOG) -> None:
         self.store = store
-        self.lock = trio.Lock()  # held while a commit, and what it means for this memory, is under way
+        self.lock = QuickLock()  # held while a commit, and what it means for this memory, is under way
         self.secret_key = b""
         self.image = Image()  # the rows as they are now; for `Following`, which exchanges it
         self.settings = Settings()  # the server's own row

@@ -11,6 +11,7 @@ the same file at the same time.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 import time
@@ -39,10 +40,10 @@ from sipd.store.sqlite_file import (
     use_log,
 )
 from sipd.store.sqlite_log import ChangeLog, cut, last_line
+from sipd.store.turns import QuickLock
 from sipd.store.worker import Worker
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from sipd.rows import Change, ScriptKind, ScriptVersion
@@ -83,9 +84,10 @@ class SqliteStore:
     def __init__(self, path: str | os.PathLike[str], *, serving: bool = False, patience: float = 2.0) -> None:
         self.path = Path(path)
         self.shown = f"sqlite:{self.path}"
+        self._name = str(self.path)
         self._patience = patience
         self._lock = LockFile(Path(f"{self.path}.lock")) if serving else None
-        self._turn = trio.Lock()  # who may use the connection
+        self._turn = QuickLock()  # who may use the connection
         self._worker = Worker("sipd-store")
         self._connected: sqlite3.Connection | None = None
         self._file: tuple[int, int] = (0, 0)  # device and inode of the file we opened
@@ -310,7 +312,7 @@ class SqliteStore:
 
     def _still_the_same_file(self) -> None:
         # Rows written to a file that somebody removed or replaced are lost at the next start.
-        now = self.path.stat()
+        now = os.stat(self._name)
         if (now.st_dev, now.st_ino) != self._file:
             raise OSError("the file was replaced while it was open; start sipd again")
 
