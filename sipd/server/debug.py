@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.log import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sipd.hop import Flow
     from sipd.server.explain import Told
@@ -61,14 +61,21 @@ def printable(data: bytes) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text).rstrip()
 
 
+def without_secrets(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a message without the values of SECRET_HEADERS, however many lines each takes (§7.3.1)."""
+    in_secret = False
+    for line in lines:
+        if in_secret and line.startswith((" ", "\\x09")):
+            continue
+        in_secret = line.lower().startswith(SECRET_HEADERS)
+        yield f"{line.partition(':')[0]}: ***" if in_secret else line
+
+
 def tap_to(say: Say) -> Callable[[str, Flow, bytes], None]:
     """Shows each message in and out, for `-d net`; credentials are cut out (T123)."""
 
     def shown(direction: str, flow: Flow, data: bytes) -> None:
-        lines = [
-            f"{line.partition(':')[0]}: ***" if line.lower().startswith(SECRET_HEADERS) else line
-            for line in printable(data).split("\n")
-        ]
-        say(f"{'<--' if direction == 'in' else '-->'} {flow.remote}\n" + "\n".join(lines) + "\n")
+        text = "\n".join(without_secrets(printable(data).split("\n")))
+        say(f"{'<--' if direction == 'in' else '-->'} {flow.remote}\n{text}\n")
 
     return shown
