@@ -188,6 +188,10 @@ class Failures:
         self._counts.put(key, count, now)
         return count
 
+    def in_all(self, source: str) -> int:
+        """How many failures of that source are remembered, whoever it said to be."""
+        return self._counts.get(hash(network_of(source))) or 0
+
     def too_many(self, user: str, source: str) -> bool:
         """Whether the next challenge to them should wait a second."""
         source = network_of(source)

@@ -28,6 +28,10 @@ GUESSERS_WAIT: Final = 1.0
 """Seconds before one who failed too often hears his next challenge (T117)."""
 
 
+ALL_LOGGED: Final = 20
+SOME_LOGGED: Final = 10
+"""The first failures of a source have a line each, later ones every tenth: one source hides no other one's (T117)."""
+
 MOST_PROVEN: Final = 50_000
 """Addresses remembered as those of somebody who has logged in."""
 
@@ -64,15 +68,22 @@ class Admission:
                 case Registering():
                     self._log.event("reg_delegate" if mark.allowed else "reg_denied", who=mark.who, aor=mark.aor)
                 case LogInFailed():
-                    count = self.guard.failures.add(mark.user, mark.source, now)
-                    self._log.event("login_failed", source=mark.source, username=mark.username, n=count)
-                    if self.guard.failures.too_many(mark.user, mark.source):
+                    if self._failed(mark, now):
                         wait = GUESSERS_WAIT
                 case LogInHeld():
                     wait = GUESSERS_WAIT
                 case UriDiffers():
                     self._log.event("digest_uri_mismatch", **mark._asdict())
         return wait
+
+    def _failed(self, mark: LogInFailed, now: float) -> bool:
+        """Count and log it; whether that source has failed too often."""
+        failures = self.guard.failures
+        count = failures.add(mark.user, mark.source, now)
+        in_all = failures.in_all(mark.source)
+        if in_all <= ALL_LOGGED or in_all % SOME_LOGGED == 0:
+            self._log.event("login_failed", source=mark.source, username=mark.username, n=count)
+        return failures.too_many(mark.user, mark.source)
 
     def _proved(self, user: str, source: str) -> None:
         self.proven.put(source, True)

@@ -21,9 +21,12 @@ SILENCE = 0.4
 class Foe:
     """A UDP socket, and TCP connections as wanted."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = HERE) -> None:
+        """`port`: the server's; `host`: his own address."""
         self.server = (HERE, port)
-        self._udp = self._bound()
+        self.host = host
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind((host, 0))
         self.port = int(self._udp.getsockname()[1])
 
     def __enter__(self) -> Foe:
@@ -32,17 +35,11 @@ class Foe:
     def __exit__(self, *_: object) -> None:
         self._udp.close()
 
-    @staticmethod
-    def _bound() -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind((HERE, 0))
-        return made
-
     def message(self, *more: str, method: str = "OPTIONS", uri: str = "", body: bytes = b"", **other: str) -> bytes:
         """A sound request from this socket, save what is said otherwise (`via`, `to`, `from_`, `call_id` ...)."""
         unique = uuid4().hex
         uri = uri or f"sip:{HERE}:{self.server[1]}"
-        via = other.get("via", f"SIP/2.0/UDP {HERE}:{self.port};branch=z9hG4bK{unique};rport")
+        via = other.get("via", f"SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{unique};rport")
         lines = [
             f"{method} {uri} SIP/2.0",
             *([f"Via: {via}"] if via else []),

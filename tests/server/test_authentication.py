@@ -179,3 +179,19 @@ async def test_a_failure_is_one_line_of_a_form_that_stays(nursery, autojump_cloc
     assert said[0] == f"event=login_failed source={foe.hop.host} username=alice n=1\n"
     assert said[1].startswith(f'event=login_failed source={foe.hop.host} username="x\\" source')
     assert len(said) == 2
+
+
+async def test_who_fails_all_day_hides_no_other_line(nursery, autojump_clock, monkeypatch):
+    """The log thins out what comes too often, so one source must not be what comes too often (T117)."""
+    world = await open_world(nursery, "alice", auth="digest")
+    lines: list[str] = []
+    monkeypatch.setattr(world.house.admission, "_log", EventLog(lines.append, trio.current_time))
+    foe, other = world.phone("foe"), world.phone("other")
+    challenge = await challenged(foe)
+    for n in range(300):
+        foe.send(registering(foe, challenge, name=f"u{n}", password="wrong"))
+        await trio.sleep(0.11)
+    await guessed(other, challenge, 1)
+    assert sum(f"source={foe.hop.host} " in line for line in lines) == 20 + 28
+    assert f"event=login_failed source={other.hop.host} username=alice n=1\n" in lines[-1]
+    assert not any("suppressed" in line for line in lines)
