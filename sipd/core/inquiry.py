@@ -99,6 +99,7 @@ class Inquiry:
     counted: tuple[Mark, ...] = ()  # those handed out before, with a Missing
     looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)
     zones: tuple[PutTimezone, ...] = ()  # time zones fetched for the script of this REGISTER, to be kept
+    conflicts: int = 0  # how often another server was first
 
     def toward(
         self,
@@ -134,4 +135,5 @@ class Inquiry:
             self.counted,
             self.looked_up,
             self.zones,
+            self.conflicts,
         )

@@ -47,7 +47,7 @@ def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
     changes = made.changes if script is None else [*made.changes, *inquiry.zones, script]
     response = _answer(inquiry, tables, aor, made, script)
     inquiry.trace.append(Step("register", aor, "commit" if changes else "unchanged"))
-    if not changes:
+    if not changes and not tables.shared:  # else it is made sure that no other server knows more
         return response
     return Commit(tuple(changes), response, aor)
 

@@ -62,6 +62,11 @@ class SimulatedHouse(NamedTuple):
         """None: nobody is asked."""
         return ()
 
+    @property
+    def shared(self) -> bool:
+        """No."""
+        return False
+
     def settled_bindings(self, aor: str) -> Sequence[Binding]:
         """The same: nothing changes."""
         return self.bindings(aor)

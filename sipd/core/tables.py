@@ -53,6 +53,10 @@ class Tables(Protocol):
     def bindings(self, aor: str) -> Sequence[Binding]:
         """The committed bindings, expired ones possibly among them."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other servers write to the same database: what is known of bindings is to be made sure of."""
+
     def settled_bindings(self, aor: str) -> Sequence[Binding]:
         """The same for the registrar: `Missing("settled", aor)` while a change of them is queued."""
 

@@ -13,6 +13,7 @@ from sipd.core.privacy import assertion
 from sipd.core.recursion import uri_key
 from sipd.core.rights import ends_of
 from sipd.core.routes import local_domain
+from sipd.errors import StoreAway
 from sipd.hop import Way
 from sipd.server.answer import answer, local_response
 from sipd.server.branch import Branch
@@ -21,7 +22,7 @@ from sipd.server.fetching import find_by_uri
 from sipd.server.fork import Fork, follows_3xx
 from sipd.server.late import LateAnswers
 from sipd.server.node import MOST_BRANCHES
-from sipd.server.registration import commit
+from sipd.server.registration import commit, not_stored
 from sipd.server.search import Search
 from sipd.server.sources import SOURCES, look_up
 from sipd.trace import Step
@@ -132,7 +133,7 @@ class Call:
     def commit(self, decision: Commit) -> None:
         """Hand a REGISTER that had to wait for its turn to the writer; the answer comes from there."""
         self._answered = True
-        commit(self.house, self.server, self._inquiry, decision)
+        commit(self.house, self.server, self._inquiry, decision, ask_again)
         self._release()
 
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -152,7 +153,11 @@ class Call:
                 rows = await look_up(self.house, missing)
                 inquiry.looked_up = {**(inquiry.looked_up or {}), (missing.kind, missing.key): rows}
             else:
-                await self.house.tables.load(missing.kind, missing.key)
+                try:
+                    await self.house.tables.load(missing.kind, missing.key)
+                except StoreAway as fault:
+                    self.receive(None, not_stored(self.house.seal, self.request, fault))
+                    return
             loaded()
 
         self.spawn(fetch_and_ask)
@@ -326,3 +331,8 @@ class Call:
         if self._root is not None:
             self._root.release()
             self._root = None
+
+
+def ask_again(house: House, server: ServerTransaction, inquiry: Inquiry, missing: Missing) -> None:
+    """Have a REGISTER decided anew when that row is there: another server was first (see `registration`)."""
+    Call(house, server, inquiry, server.flow).begin(missing)

@@ -23,7 +23,7 @@ from sipd.errors import (
 from sipd.message import Request, Response, parse, response_to
 from sipd.net.addresses import numeric
 from sipd.server.answer import answer, local_response, refusal
-from sipd.server.call import Call
+from sipd.server.call import Call, ask_again
 from sipd.server.door import guarded, report
 from sipd.server.merged import Merged
 from sipd.server.notifier import Notice, Notifier
@@ -324,7 +324,7 @@ class Dispatch:
     def _commit(self, inquiry: Inquiry, flow: Flow, decision: Commit) -> None:
         server = self._open(inquiry.request, flow)
         if server is not None:
-            commit(self._house, server, inquiry, decision)
+            commit(self._house, server, inquiry, decision, ask_again)
             if not server.answered:
                 self.trying.expect(server, inquiry.now)
 

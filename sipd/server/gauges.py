@@ -48,5 +48,6 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "log_lines_waiting": Gauge(lambda: len(house.diary), diary.WAITING),
         "mails_waiting": Gauge(lambda: len(house.mailer), mailing.QUEUED),
         "subscriptions": Gauge(lambda: len(dispatch.notifier), house.tables.settings.max_subscriptions),
+        "db_up": Gauge(lambda: int(house.tables.reach.up), 1),  # no table: whether the database can be read and written
         "changes_waiting": Gauge(lambda: len(house.writer), writer.CAPACITY),
     }

@@ -113,8 +113,9 @@ class Store(Protocol):
     async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
         """Every row, all of one moment; `begun` is called as soon as that moment is fixed.
 
-        Changes may be applied while it reads on. Raises SetupError when the
-        database is damaged.
+        Changes may be applied while it reads on. Who gives `begun` follows the
+        database from that moment on: `news` tells what came later. A load
+        without it leaves the news alone. Raises SetupError when the database is damaged.
         """
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -129,7 +130,7 @@ class Store(Protocol):
         """The same as a plain call, which waits for the disk unless `immediate`."""
 
     async def news(self) -> Sequence[Key] | None:
-        """What others have changed since the last call, or the last `load_all`; None: can't be told, load all.
+        """What others have changed since the last call, or the last `load_all` with `begun`; None: load all.
 
         A key may come more than once, and for a change that was seen before.
         What a call that raised StoreAway would have told comes with the next.

@@ -113,6 +113,11 @@ class Cache:
         """All committed bindings, of all users."""
         return chain.from_iterable(self.image.bindings.values())
 
+    @property
+    def shared(self) -> bool:
+        """Whether other servers write to the same database."""
+        return self.store.shared
+
     def settled_bindings(self, aor: str) -> tuple[Binding, ...]:
         """The same; raises Missing("settled", aor) while a change of theirs is queued, or they are to be loaded."""
         if self._turns.taken(aor) or aor in self.following.unsure:

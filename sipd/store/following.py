@@ -78,7 +78,7 @@ class Following:
 
     async def fill(self) -> Snapshot:
         """Load every row into a cache that has none; gives what is left of the snapshot."""
-        snapshot = await self._cache.store.load_all()
+        snapshot = await self._cache.store.load_all(lambda: None)
         self._cache.image = await _built(snapshot, self._cache.image)
         self._refreshed = trio.current_time()
         return snapshot

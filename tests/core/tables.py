@@ -67,6 +67,7 @@ class DictTables:
     peers: list[Peer] = field(default_factory=list)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unknown: set[tuple[str, str]] = field(default_factory=set)
+    shared: bool = False
 
     def set(self, **changes: object) -> DictTables:
         """The same with other settings."""

@@ -53,12 +53,16 @@ async def open_served(
 ) -> Served:
     """A server for that domain and its other names `also`; the users have `pw-` and their names for passwords.
 
-    Authentication is off unless told; without a store the rows are in memory.
+    Authentication is off unless told; without a store the rows are in memory,
+    and in one that exists they stay as they are.
     """
     store = store or MemoryStore()
     people = [PutUser(user_row(f"{name}@{domain}", domain, f"pw-{name}")) for name in users]
     row = Settings(**{"auth": "none", **settings})
-    await create(store, [domain], settings=row, more=[*people, *(PutDomain(name, domain) for name in also)])
+    if await store.exists():  # another server's: this is one more on the same database
+        await store.open()
+    else:
+        await create(store, [domain], settings=row, more=[*people, *(PutDomain(name, domain) for name in also)])
     cache = Cache(store)
     await cache.fill()
     house = furnish(cache, Writer(store, cache), network, wall=wall, resolver=resolver)
