@@ -120,7 +120,17 @@ def _alias(alias: str, old: Image, new: Image) -> Iterator[Change]:
 
 
 def _take_users(image: Image, new: Image, names: Sequence[str]) -> Iterator[Change]:
-    return _take_rows(image.users, new.users, names, PutUser, DropUser)
+    for aor in names:
+        before, after = image.users.get(aor), new.users.get(aor)
+        if before == after:
+            continue
+        image.kinds.change(before, after)
+        if after is None:
+            del image.users[aor]
+            yield DropUser(aor)
+        else:
+            image.users[aor] = after
+            yield PutUser(after)
 
 
 def _take_bindings(image: Image, new: Image, names: Sequence[str]) -> Iterator[Change]:

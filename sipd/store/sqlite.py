@@ -183,8 +183,9 @@ class SqliteStore:
         """Every row, read in one transaction of a connection of its own; commits go on meanwhile."""
         async with self._turn:
             try:
+                connection = self._connection
                 if begun is not None:
-                    self._log.loaded(self._connection)  # before the snapshot: what comes later is looked at again
+                    self._log.loaded(connection)  # before the snapshot: what comes later is looked at again
                 reader = connect(self.path, 0.0)
             except sqlite3.Error as error:
                 raise trouble(self.path, error) from error
@@ -359,7 +360,8 @@ class SqliteStore:
             if self._lock is not None:
                 sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
             self._connected.execute("PRAGMA busy_timeout = 0")  # waiting is done by hand, off the loop
-            self._log.loaded(self._connected)
+            with suppress(sqlite3.Error):  # damaged, perhaps: whoever reads it will hear
+                self._log.loaded(self._connected)
             status = self.path.stat()
         except BaseException:
             self._close()

@@ -105,6 +105,8 @@ def told(cache):
 GROUPS: list[list[Change]] = [
     [PutUser(user("carol@example.com"))],
     [PutUser(user(ALICE, level="never"))],
+    [PutUser(user("carol@example.com", ha1_md5="", ha1_md5_full=""))],
+    [DropUser("carol@example.com")],
     [PutBinding(binding()), PutBinding(binding(uri="sip:2@h"))],
     [DropBinding(ALICE, "sip:2@h")],
     [PutScript(script(text=b"<cpl/>", version=1))],
@@ -135,6 +137,9 @@ class TestNews:
             assert sorted(repr(change) for change in heard) == sorted(repr(change) for change in group)
             heard.clear()
         assert set(store.asked) == {"some"}, "all rows were loaded"
+        fresh = Cache(other)
+        await fresh.fill()
+        assert cache.kinds("example.com") == fresh.kinds("example.com")
         assert cache.image.removed == {(ALICE, "cpl"): 2}
         await cache.reload()
         assert heard == [], "the whole says something else than its parts"
