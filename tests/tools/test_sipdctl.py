@@ -282,7 +282,7 @@ def shared_shell(tmp_path_factory):
         (("-D", "sqlite:no/where.sqlite3"), "there is no directory"),
         (("-D", "sqlite:text"), "is not an SQLite database"),
         (("-D", "sqlite:other.sqlite3"), "but none of sipd's"),
-        (("-D", "mysql://root:secretive@db/sip"), "not a database URL: 'mysql://root:***@db/sip'"),
+        (("-D", "postgres://root:secretive@db/sip"), "not a database URL: 'postgres://root:***@db/sip'"),
         (("-D", "sql://root:secretive@db/sip"), "comes with a later version"),
         (("-D", "memory:"), "inside one running sipd"),
         (("-f", "nofile"), "there is no file"),
@@ -335,7 +335,7 @@ class TestAddsipuser:
         assert said in shared_shell(*words, tool="addsipuser", status=status)
 
     def test_the_help_says_that_p_can_be_seen(self, shell):
-        assert "list of processes" in " ".join(shell("--help", tool="addsipuser").split())
+        assert "history of the shell" in " ".join(shell("--help", tool="addsipuser").split())
 
 
 class TestSippasswd:

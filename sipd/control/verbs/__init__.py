@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sipd.control.verbs import db, domain, peer, script, script_history, server, ul, user, user_import
+from sipd.control.verbs import alias, db, domain, peer, script, script_history, server, ul, user, user_import
 from sipd.control.verbs.base import STAGE, Arguments, Content, Parameter, Plain, Refusal, Stage, Value, Verb, When
 
 VERBS: Final[tuple[Verb, ...]] = (
@@ -10,6 +10,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     *domain.VERBS,
     *user.VERBS,
     *user_import.VERBS,
+    *alias.VERBS,
     *ul.VERBS,
     *peer.VERBS,
     *script.VERBS,
@@ -21,6 +22,7 @@ NOUNS: Final = {
     "db": "the database itself",
     "domain": "local domains",
     "user": "users",
+    "alias": "addresses that lead to users, and groups",
     "ul": "user location: who is registered where",
     "peer": "trusted servers: gateways, PBXs, other proxies",
     "script": "users' CPL scripts",

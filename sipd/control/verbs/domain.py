@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.names import carry_out, domain_name
 from sipd.rows import DropDomain, PutDomain
+from sipd.store import Key
 
 if TYPE_CHECKING:
     from sipd.store import Store
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 async def add(store: Store, arguments: Arguments) -> Plain:
     """Make a name local, by itself or as another name of a domain."""
     name = domain_name(arguments.word("name"))
-    snapshot = await store.load_all()
-    known = {row.name: row.canonical for row in snapshot.domains}
     alias_of = arguments.optional("alias-of")
     main = name if alias_of is None else domain_name(alias_of)
+    rows = (await store.load_some([Key("domain", name), Key("domain", main)])).domains
+    known = {row.name: row.canonical for row in rows}
     if alias_of is not None and known.get(main) != main:
         raise Refusal(f"{main} is not a domain of its own here", "See: sipdctl domain list")
-    if known.get(name, main) != main and _users(name, [user.aor for user in snapshot.users]):
+    if known.get(name, main) != main and _users(name, [user.aor for user in (await store.load_all()).users]):
         raise Refusal(f"{name} has users of its own", "Remove them first, or leave it as it is")
     await carry_out(store, [PutDomain(name, main)])
     return {"domain": name, "canonical": main}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
-from sipd.control.verbs.names import canonical, carry_out, known_user, realm_text
+from sipd.control.verbs.names import about, canonical, carry_out, known_user, page_of, realm_text
 from sipd.control.verbs.sheets import field_text
 from sipd.rows import DropDelegate, DropUser, PutDelegate, PutUser, User
-from sipd.store import random_password, user_row, with_password
+from sipd.store import Key, random_password, user_row, with_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +18,21 @@ if TYPE_CHECKING:
     from sipd.store import Store
 
 SETTABLE: Final = ("level", "role", "gateway_class", "full_name")
+ALGORITHMS: Final = {"MD5": "ha1_md5", "SHA-256": "ha1_sha256", "SHA-512-256": "ha1_sha512_256"}
+"""Digest algorithm -> the field that says whether he can use it."""
+
 SHORTEST: Final = 8
 """Letters of a password at least."""
 
 
 async def add(store: Store, arguments: Arguments) -> Plain:
     """Add a user; without a password he gets a random one, which only this result shows."""
-    snapshot = await store.load_all()
+    snapshot = await about(store, arguments.word("address"))
     aor = canonical(arguments.word("address"), snapshot)
-    if aor in {user.aor for user in snapshot.users}:
+    if snapshot.users:
         raise Refusal(f"there is a user {aor} already", f"A new password: sipdctl user passwd {aor}")
+    if (await store.load_some([Key("aliases", aor)])).aliases:
+        raise Refusal(f"{aor} is an alias", f"Remove it first: sipdctl alias rm {aor}")
     password, shown = _password(arguments)
     realm = realm_text(arguments.optional("realm") or aor.rpartition("@")[2])
     user = _changed(user_row(aor, realm, password), arguments.words("setting"))
@@ -35,8 +41,15 @@ async def add(store: Store, arguments: Arguments) -> Plain:
 
 
 async def listing(store: Store, arguments: Arguments) -> Plain:
-    """All users, without their secrets."""
+    """All users, or those that a text is part of, without their secrets; a page of them."""
+    part = (arguments.optional("filter") or "").lower()
+    after, limit = page_of(arguments)
     snapshot = await store.load_all()
+    users = [
+        user
+        for user in snapshot.users
+        if user.aor > after and (part in user.aor.lower() or part in user.full_name.lower())
+    ]
     contacts = Counter(binding.aor for binding in snapshot.bindings)
     scripts = {script.aor for script in snapshot.scripts if script.enabled}
     return [
@@ -49,13 +62,39 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
             "script": user.aor in scripts,
             "name": user.full_name,
         }
-        for user in sorted(snapshot.users)
+        for user in sorted(users)[:limit]
     ]
+
+
+async def show(store: Store, arguments: Arguments) -> Plain:
+    """All that is kept of one user, but his secrets."""
+    snapshot = await about(store, arguments.word("address"))
+    user = known_user(arguments.word("address"), snapshot)
+    now = time.time()
+    live = sorted(row for row in snapshot.bindings if row.aor == user.aor and row.expires_at > now)
+    scripts: list[Plain] = [
+        f"version {script.version}" + ("" if script.enabled else ", switched off")
+        for script in snapshot.scripts
+        if script.aor == user.aor
+    ]
+    return {
+        "user": user.aor,
+        "realm": user.realm,
+        "level": user.level,
+        "role": user.role,
+        "gateway_class": user.gateway_class,
+        "full_name": user.full_name,
+        "algorithms": [name for name, field in ALGORITHMS.items() if getattr(user, field)],
+        "aliases": sorted(row.alias for row in snapshot.aliases if row.user == user.aor),
+        "may be registered by": sorted(row.delegate for row in snapshot.delegates if row.aor == user.aor),
+        "contacts": [row.uri for row in live],
+        "scripts": scripts,
+    }
 
 
 async def passwd(store: Store, arguments: Arguments) -> Plain:
     """Give a user another password, or another random one."""
-    user = known_user(arguments.word("address"), await store.load_all())
+    user = await _asked(store, arguments)
     user = user._replace(realm=realm_text(arguments.optional("realm") or user.realm))
     password, shown = _password(arguments)
     await carry_out(store, [PutUser(with_password(user, password))])
@@ -64,7 +103,7 @@ async def passwd(store: Store, arguments: Arguments) -> Plain:
 
 async def change(store: Store, arguments: Arguments) -> Plain:
     """Change what is kept of a user besides his password."""
-    user = known_user(arguments.word("address"), await store.load_all())
+    user = await _asked(store, arguments)
     changed = _changed(user, arguments.words("setting"))
     await carry_out(store, [PutUser(changed)])
     return {"user": user.aor, **{name: getattr(changed, name) for name in SETTABLE}}
@@ -72,14 +111,14 @@ async def change(store: Store, arguments: Arguments) -> Plain:
 
 async def remove(store: Store, arguments: Arguments) -> Plain:
     """Remove a user with all he has."""
-    user = known_user(arguments.word("address"), await store.load_all())
+    user = await _asked(store, arguments)
     await carry_out(store, [DropUser(user.aor)])
     return {"removed": user.aor}
 
 
 async def allow(store: Store, arguments: Arguments) -> Plain:
     """Let another user register for this one (RFC 3261 §10.2: third-party registration)."""
-    snapshot = await store.load_all()
+    snapshot = await about(store, arguments.word("address"), arguments.word("other"))
     user, other = (known_user(arguments.word(name), snapshot) for name in ("address", "other"))
     await carry_out(store, [PutDelegate(user.aor, other.aor)])
     return {"user": user.aor, "may be registered by": other.aor}
@@ -87,12 +126,17 @@ async def allow(store: Store, arguments: Arguments) -> Plain:
 
 async def deny(store: Store, arguments: Arguments) -> Plain:
     """Take that back."""
-    snapshot = await store.load_all()
+    snapshot = await about(store, arguments.word("address"), arguments.word("other"))
     user, other = (known_user(arguments.word(name), snapshot) for name in ("address", "other"))
     if (user.aor, other.aor) not in {(row.aor, row.delegate) for row in snapshot.delegates}:
         raise Refusal(f"{other.aor} may not register for {user.aor} anyway")
     await carry_out(store, [DropDelegate(user.aor, other.aor)])
     return {"user": user.aor, "may no longer be registered by": other.aor}
+
+
+async def _asked(store: Store, arguments: Arguments) -> User:
+    """The user that is meant. Raises Refusal."""
+    return known_user(arguments.word("address"), await about(store, arguments.word("address")))
 
 
 def _password(arguments: Arguments) -> tuple[str, dict[str, Plain]]:
@@ -141,7 +185,19 @@ VERBS: Final = (
         (ADDRESS, SETTING, PASSWORD, Parameter("realm", "digest realm; none: his domain", "option")),
         add,
     ),
-    Verb("user", "list", "all users", (), listing, unmade="no users"),
+    Verb(
+        "user",
+        "list",
+        "all users, or those that a text is part of",
+        (
+            Parameter("filter", "part of the address or of the full name; none: all", "optional"),
+            Parameter("limit", "how many at most; none: all", "option"),
+            Parameter("after", "only those whose address comes after this one", "option"),
+        ),
+        listing,
+        unmade="no users",
+    ),
+    Verb("user", "show", "all that is kept of a user but his secrets", (ADDRESS,), show),
     Verb(
         "user",
         "passwd",
