@@ -282,7 +282,7 @@ def shared_shell(tmp_path_factory):
         (("-D", "sqlite:no/where.sqlite3"), "there is no directory"),
         (("-D", "sqlite:text"), "is not an SQLite database"),
         (("-D", "sqlite:other.sqlite3"), "but none of sipd's"),
-        (("-D", "postgres://root:secretive@db/sip"), "not a database URL: 'postgres://root:***@db/sip'"),
+        (("-D", "postgres://root:secretive@db/sip"), "not a database URL: 'postgres:***'"),
         (("-D", "sql://root:secretive@db/sip"), "comes with a later version"),
         (("-D", "memory:"), "inside one running sipd"),
         (("-f", "nofile"), "there is no file"),
