@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 # 110: slices of a long loop do checkpoint in it; 114, 128: they want every startable listed by its bare name, `run`
 ASYNC_OFF := ASYNC110,ASYNC114,ASYNC128
-DEBIAN_PACKAGES := sip-tester kamailio kamailio-tls-modules mariadb-server
+DEBIAN_PACKAGES := sip-tester kamailio kamailio-tls-modules kamailio-sqlite-modules kamailio-mysql-modules mariadb-server
 
 .PHONY: help run compiled test check bench docs format lock clean
 
@@ -67,7 +67,9 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 tools:  # the SIP phones of the end-to-end tests, the other proxy of tests/interop, the database server of tests/store
 	@PATH="$$PATH:/usr/sbin"; command -v sipp >/dev/null && command -v kamailio >/dev/null \
 	  && command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null \
-	  && ls /usr/lib*/kamailio/modules/tls.so /usr/lib*/*/kamailio/modules/tls.so 2>/dev/null | grep -q . || { \
+	  && ( for module in tls db_sqlite db_mysql; do \
+	    ls /usr/lib*/kamailio/modules/$$module.so /usr/lib*/*/kamailio/modules/$$module.so 2>/dev/null | grep -q . || exit 1; \
+	  done ) || { \
 	  if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN_PACKAGES); \
 	  else \

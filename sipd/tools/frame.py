@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import trio
 
@@ -32,6 +32,9 @@ DONE: Final = 0
 REFUSED: Final = 1
 COULD_NOT: Final = 2
 INTERRUPTED: Final = 130
+
+LONG: Final = 100
+"""Letters of a list that stands better on several lines."""
 
 CLOSING: Final = 2.0
 """Seconds that closing the database may take."""
@@ -195,7 +198,10 @@ def show(data: Plain, *, as_json: bool, prints: str = "", unmade: str = "nothing
             text = "\n".join("\t".join(map(_cell, parts)) for parts in lines)
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     elif isinstance(data, dict):
-        print("\n".join(_lines(data)))
+        tables = {key: value for key, value in data.items() if _is_table(value)}
+        print("\n".join(_lines({key: value for key, value in data.items() if key not in tables})))
+        for key, rows in tables.items():
+            print("\n".join(["", f"{key}:", *table(rows)]))
     elif isinstance(data, list):
         print("\n".join(table(data)) if data else unmade)
     else:
@@ -216,13 +222,26 @@ def table(rows: Sequence[Mapping[str, Plain]]) -> list[str]:
     return [line(keys), *(line(texts) for texts in cells)]
 
 
+def _is_table(value: Plain) -> TypeGuard[Sequence[Mapping[str, Plain]]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
 def _is_number(value: Plain) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool | When)
 
 
 def _lines(data: Mapping[str, Plain]) -> list[str]:
     width = max((len(key) for key in data), default=0)
-    return [f"{key.ljust(width)}  {_cell(value)}".rstrip(" ") for key, value in data.items() if value != []]
+    lines = []
+    for key, value in data.items():
+        texts = [_cell(one) for one in value] if isinstance(value, list | tuple) else [_cell(value)]
+        if sum(map(len, texts)) < LONG:
+            texts = ["; ".join(texts)] if texts else []
+        lines += [
+            f"{name.ljust(width)}  {text}".rstrip(" ")
+            for name, text in zip([key, *[""] * len(texts)], texts, strict=False)
+        ]
+    return lines
 
 
 def _cell(value: Plain) -> str:

@@ -110,6 +110,8 @@ def _add_arguments(one: argparse.ArgumentParser, verb: Verb) -> None:
                 one.add_argument(f"--{parameter.name}", choices=parameter.choices, help=parameter.help)
             case "option":
                 one.add_argument(f"--{parameter.name}", metavar=metavar, help=parameter.help)
+            case "file-option":
+                one.add_argument(f"--{parameter.name}", metavar="FILE", help=parameter.help)
             case "flag":
                 one.add_argument(f"--{parameter.name}", action="store_true", help=parameter.help)
             case "output":
@@ -138,7 +140,7 @@ def _value(parameter: Parameter, options: argparse.Namespace) -> Value | None:
     given = getattr(options, parameter.name.replace("-", "_"))
     if parameter.kind == "flag":
         return "yes" if given else None
-    if parameter.kind == "file":
+    if parameter.kind == "file" or (parameter.kind == "file-option" and given is not None):
         return read_file(given)
     if parameter.kind == "words":
         return tuple(given)

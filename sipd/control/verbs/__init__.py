@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from sipd.control.verbs import alias, db, domain, peer, script, script_history, server, ul, user, user_import
+from sipd.control.verbs import alias, db, domain, kamailio, peer, script, script_history, server, ul, user, user_import
 from sipd.control.verbs.base import STAGE, Arguments, Content, Parameter, Plain, Refusal, Stage, Value, Verb, When
 
 VERBS: Final[tuple[Verb, ...]] = (
     *db.VERBS,
+    *kamailio.VERBS,
     *domain.VERBS,
     *user.VERBS,
     *user_import.VERBS,

@@ -68,13 +68,14 @@ class Parameter(NamedTuple):
 
     `word`: must be there; `optional`: a word that may be missing; `words`:
     any number; `option`: given by name; `flag`: said or not; `file`: the
-    bytes of a file; `password`: asked for in the way that the face has for
-    secrets; `output`: where the face writes what the verb `prints`.
+    bytes of a file; `file-option`: of one that is given by name, or not;
+    `password`: asked for in the way that the face has for secrets; `output`:
+    where the face writes what the verb `prints`.
     """
 
     name: str
     help: str
-    kind: Literal["word", "optional", "words", "option", "flag", "file", "password", "output"] = "word"
+    kind: Literal["word", "optional", "words", "option", "flag", "file", "file-option", "password", "output"] = "word"
     choices: tuple[str, ...] = ()  # of an option
 
 
