@@ -109,7 +109,7 @@ def source_url(text: str) -> DatabaseUrl:
 
 async def read_tables(url: DatabaseUrl) -> Tables:
     """All tables that are wanted and there. Raises SetupError when there are none, or no way to them."""
-    tables = _read_file(url) if url.path is not None else await _read_server(url)
+    tables = _read_file(url) if url.path is not None else _read_server(url)
     await trio.lowlevel.checkpoint()
     if not tables:
         raise SetupError(
@@ -137,7 +137,7 @@ def _read_file(url: DatabaseUrl) -> Tables:
     return tables
 
 
-async def _read_server(url: DatabaseUrl) -> Tables:
+def _read_server(url: DatabaseUrl) -> Tables:
     raise SetupError(f"{url.shown}: not yet")
 
 
