@@ -50,6 +50,13 @@ class Verdict(NamedTuple):
 
 NONE_GIVEN: Final = Verdict()
 
+Tried = set[tuple[str, str]]
+"""Address-of-record and algorithm of what was looked at in this request.
+
+Some phones answer every challenge, one value per algorithm; a second one of the
+same is a guess more, which is not looked at (T117).
+"""
+
 
 class Claimed(NamedTuple):
     """Whom a user name means."""
@@ -64,24 +71,26 @@ def credentials_of(inquiry: Inquiry, tables: Tables, sender: str) -> Verdict:
     name = "Authorization" if asks_us(inquiry, tables) else "Proxy-Authorization"
     if name not in request.names:
         return NONE_GIVEN
-    verdict = NONE_GIVEN
+    verdict, tried = NONE_GIVEN, Tried()
+    marks: dict[Mark, None] = {}  # each once, in the order they came
     for text in request.values(name):
         given = parse_auth(text)
         prove = SCHEMES.get(given.scheme)
         if prove is None:
             continue
-        found = prove(inquiry, tables, sender, given)
+        found = prove(inquiry, tables, sender, given, tried)
         if found.user:
             return found
+        marks |= dict.fromkeys(found.marks)
         if found.given and not verdict.stale:
             verdict = found
-    return verdict
+    return verdict._replace(marks=tuple(marks))
 
 
 # -- digest -------------------------------------------------------------------
 
 
-def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, given: AuthParams) -> Verdict:
+def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, given: AuthParams, tried: Tried) -> Verdict:
     claim = digest.credentials(given.params)
     claimed = _claimed(inquiry, tables, sender, claim.username, claim.realm)
     if not _is_realm_of_ours(inquiry, tables, claim.realm, claimed, sender):
@@ -89,8 +98,9 @@ def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, given: AuthP
     _check_uri(inquiry, tables, claim)
     if not claim.response:
         return NONE_GIVEN
-    if not _was_offered(claim, tables):
+    if not _was_offered(claim, tables) or (claimed.aor, claim.algorithm) in tried:
         return Verdict(given=True)
+    tried.add((claimed.aor, claim.algorithm))
     context, request = inquiry.context, inquiry.request
     if context.guard.is_held(claimed.aor, inquiry.source.host, inquiry.now):
         return _held(inquiry, claim.username)
@@ -145,13 +155,16 @@ def _is_ours(uri: Uri, tables: Tables, places: OurPlaces) -> bool:
 # -- Basic --------------------------------------------------------------------
 
 
-def _prove_by_basic(inquiry: Inquiry, tables: Tables, sender: str, given: AuthParams) -> Verdict:
+def _prove_by_basic(inquiry: Inquiry, tables: Tables, sender: str, given: AuthParams, tried: Tried) -> Verdict:
     """By the password itself, where it may be sent (P18); elsewhere it counts as nothing (T115)."""
     if not basic_may_be_used(inquiry, tables.settings):
         return NONE_GIVEN
     name, password = basic.credentials(given.token)
     claimed = _claimed(inquiry, tables, sender, name)
     source, user = inquiry.source.host, claimed.user
+    if (claimed.aor, "basic") in tried:
+        return Verdict(given=True)
+    tried.add((claimed.aor, "basic"))
     if inquiry.context.guard.is_held(claimed.aor, source, inquiry.now):
         return _held(inquiry, name)
     kind = kind_for(claimed.aor, tables, inquiry.context.seal)
@@ -208,7 +221,7 @@ def _is_realm_of_ours(inquiry: Inquiry, tables: Tables, realm: str, claimed: Cla
     return not sender and realm == kind_of_anybody(inquiry, tables).realm
 
 
-SCHEMES: Final[Mapping[str, Callable[[Inquiry, Tables, str, AuthParams], Verdict]]] = {
+SCHEMES: Final[Mapping[str, Callable[[Inquiry, Tables, str, AuthParams, Tried], Verdict]]] = {
     "digest": _prove_by_digest,
     "basic": _prove_by_basic,
 }

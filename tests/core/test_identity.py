@@ -11,6 +11,7 @@ from sipd.core.privacy import is_anonymous
 from sipd.core.tables import Missing
 from sipd.digest import ha1
 from sipd.errors import BadSyntax, Forbidden, SipError
+from sipd.guard import Guard
 from sipd.hop import Hop
 from sipd.message import parse_auth, parse_uri
 from sipd.rows import Binding
@@ -211,6 +212,39 @@ def test_ours_is_found_among_those_of_other_proxies():
     other = 'Digest username="alice", realm="elsewhere.example", nonce="n", uri="sip:x", response="00"'
     both = request("INVITE", URI, f"Proxy-Authorization: {other}", f"Proxy-Authorization: {right}")
     assert isinstance(made.decide(both), Proxy)
+
+
+def test_a_phone_may_answer_every_challenge():
+    """As baresip does: right is right, in whatever order, and wrong is one failure."""
+    made = house()
+    asked = challenges(made.decide(call()))
+    for order in (asked, asked[::-1]):
+        right = [f"Proxy-Authorization: {credentials(one, 'INVITE', URI)}" for one in order]
+        broken = f"Proxy-Authorization: {credentials(order[0], 'INVITE', URI, password='wrong')}"
+        assert isinstance(made.decide(request("INVITE", URI, broken, *right[1:])), Proxy)
+        made.guard = Guard()
+        wrong = [f"Proxy-Authorization: {credentials(one, 'INVITE', URI, password='wrong')}" for one in order]
+        assert made.decide(request("INVITE", URI, *wrong)).marks == (LogInFailed("alice", "192.0.2.10", ALICE),)
+
+
+def test_more_than_one_guess_in_a_request_is_not_looked_at():
+    """T117: else two hundred would count as one."""
+    made = house()
+    asked = challenges(made.decide(call()))[0]
+    lines = [
+        f"Proxy-Authorization: {credentials(asked, 'INVITE', URI, password=word)}" for word in ("a", "b", PASSWORD)
+    ]
+    decision = made.decide(request("INVITE", URI, *lines))
+    assert (decision.status, decision.marks) == (407, (LogInFailed("alice", "192.0.2.10", ALICE),))
+
+
+def test_a_request_that_guesses_as_many_users_is_as_many_failures():
+    made = house()
+    asked = challenges(made.decide(call()))[0]
+    names = [f"user{n}" for n in range(20)]
+    lines = [f"Proxy-Authorization: {credentials(asked, 'INVITE', URI, username=name)}" for name in names]
+    marks = made.decide(request("INVITE", URI, *lines)).marks
+    assert sorted(mark.username for mark in marks) == sorted(names)
 
 
 def test_a_count_used_is_stale_and_the_next_is_good():
