@@ -116,7 +116,7 @@ def _account(text: str, password: str | None, known: Snapshot | None) -> Account
 
 
 def _hashes(user: User) -> Mapping[str, str]:
-    found = {"SHA-256": user.ha1_sha256, "MD5": user.ha1_md5}
+    found = {"SHA-512-256": user.ha1_sha512_256, "SHA-256": user.ha1_sha256, "MD5": user.ha1_md5}
     return {algorithm: secret for algorithm, secret in found.items() if secret}
 
 

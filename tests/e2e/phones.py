@@ -137,6 +137,11 @@ class Baresip:
             self._child.wait(seconds=10)
         self._child.stop()
 
+    @property
+    def trace(self) -> str:
+        """All it has said so far, its messages among it."""
+        return self._child.output
+
     def do(self, what: str, **more: str) -> None:
         """Give it a command."""
         self._child.say(json.dumps({"do": what, **more}))
