@@ -46,8 +46,10 @@ class Prepared:
                     self._waiting[change.aor] = None
                 case PutUser():  # of another class, perhaps
                     self._waiting[change.user.aor] = None
-                case PutSettings() | PutTimezone() | DropTimezone():
+                case PutSettings():
                     self._waiting.update(dict.fromkeys(self._tables.with_script()))
+                case PutTimezone() | DropTimezone():
+                    self._waiting.update(dict.fromkeys(self._tables.with_fetched_zones()))
                 case _:
                     continue
             self._news.set()

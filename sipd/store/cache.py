@@ -141,6 +141,10 @@ class Cache:
         """The addresses-of-record that have a CPL script which is enabled."""
         return [aor for (aor, kind), script in self.image.scripts.items() if kind == "cpl" and script.enabled]
 
+    def with_fetched_zones(self) -> list[str]:
+        """Those of them whose script has a time zone fetched."""
+        return self._programs.fetching()
+
     def every_script(self) -> list[Script]:
         """All scripts that are stored, those that are switched off too."""
         return list(self.image.scripts.values())

@@ -6,7 +6,7 @@ users no step may hold up the loop.
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sipd.rows import (
@@ -56,19 +56,23 @@ def differences(old: Image, new: Image) -> Iterator[list[Change]]:
         yield [
             PutUser(user) for aor in aors if (was := old.users.get(aor)) is not (user := new.users[aor]) and was != user
         ]
-    for aors in _pieces(chain(old.bindings, (aor for aor in new.bindings if aor not in old.bindings))):
+    for aors in _pieces(old.bindings):
         yield [
             change
             for aor in aors
-            if (before := old.bindings.get(aor, ())) is not (after := new.bindings.get(aor, ()))
+            if (before := old.bindings[aor]) is not (after := new.bindings.get(aor, ()))
             for change in _bindings(aor, before, after)
         ]
+    for aors in _pieces(new.bindings):
+        yield [PutBinding(binding) for aor in aors if aor not in old.bindings for binding in new.bindings[aor]]
     for keys in _pieces(new.scripts):
         yield [PutScript(new.scripts[key]) for key in keys if old.scripts.get(key) != new.scripts[key]]
     for keys in _pieces(old.scripts):
         yield [DropScript(*key) for key in keys if key not in new.scripts]
-    for aliases in _pieces(chain(old.aliases, (alias for alias in new.aliases if alias not in old.aliases))):
+    for aliases in _pieces(old.aliases):
         yield [change for alias in aliases for change in _alias(alias, old, new)]
+    for aliases in _pieces(new.aliases):
+        yield [change for alias in aliases if alias not in old.aliases for change in _alias(alias, old, new)]
     changes: list[Change] = [PutDomain(*row) for row in new.domains.items() - old.domains.items()]
     changes += [DropDomain(name) for name in old.domains if name not in new.domains]
     changes += [PutDelegate(*row) for row in new.delegates - old.delegates]

@@ -34,11 +34,12 @@ class _Compiled(NamedTuple):
 class Programs:
     """Remembers what each script was compiled to."""
 
-    __slots__ = ("_compiled", "_log")
+    __slots__ = ("_compiled", "_fetching", "_log")
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._compiled: dict[str, _Compiled] = {}
+        self._fetching: dict[str, None] = {}  # addresses-of-record whose scripts have time zones fetched
 
     def of(
         self, script: Script, settings: Settings, user_class: str = "", zones: Mapping[str, bytes] = NO_ZONES
@@ -62,18 +63,24 @@ class Programs:
             program = known.program  # loaded again, unchanged
         else:
             program = None if terms is None else self._compile(script, terms)
+        if any(word in script.text for word in TZURL):
+            self._fetching[script.aor] = None
         self._compiled[script.aor] = _Compiled(script, settings, user_class, terms, program)
         return program
 
     def forget(self, aor: str) -> None:
         """The user is gone."""
         self._compiled.pop(aor, None)
+        self._fetching.pop(aor, None)
 
     def forget_zones(self) -> None:
         """A time zone that scripts fetch is another one now."""
-        for aor, compiled in tuple(self._compiled.items()):
-            if any(word in compiled.script.text for word in TZURL):
-                del self._compiled[aor]
+        for aor in self._fetching:
+            self._compiled.pop(aor, None)
+
+    def fetching(self) -> list[str]:
+        """The addresses-of-record whose scripts have time zones fetched, of those that were compiled."""
+        return list(self._fetching)
 
     def _terms(self, script: Script, settings: Settings, user_class: str, zones: Mapping[str, bytes]) -> Terms | None:
         from sipd.cpl import terms_of  # here, as the room takes a while to load

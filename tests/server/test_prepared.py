@@ -6,9 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-from sipd.rows import EnableScript, PutUser
+from sipd.rows import EnableScript, PutTimezone, PutUser
 from sipd.server.prepared import Prepared
 from sipd.store import programs
+from tests.core.test_fetched import URL, ZONE, script
 from tests.server.phones import DOMAIN, WALL, open_world
 
 AOR = f"bob@{DOMAIN}"
@@ -71,6 +72,30 @@ async def test_a_setting_that_changes_the_language_has_scripts_compiled_again_an
     world.settings(phone_users=True)
     await trio.testing.wait_all_tasks_blocked()
     assert compiled == [AOR, AOR]
+
+
+async def test_a_fetched_time_zone_has_only_the_scripts_looked_at_that_fetch_one(
+    world, autojump_clock, compiled, monkeypatch
+):
+    world.script(AOR, BUSY)
+    world.settings(script_hosts="zones.example.com")
+    world.put(PutTimezone(URL, ZONE, WALL))
+    world.script(f"alice@{DOMAIN}", script(URL).decode())
+    await trio.testing.wait_all_tasks_blocked()
+    assert set(compiled) == {f"alice@{DOMAIN}", AOR}
+    compiled.clear()
+    asked: list[str] = []
+    program = world.cache.program
+
+    def noted(aor):
+        asked.append(aor)
+        return program(aor)
+
+    monkeypatch.setattr(world.cache, "program", noted)
+    world.put(PutTimezone(URL, ZONE + b"\r\n", WALL))
+    await trio.testing.wait_all_tasks_blocked()
+    assert asked == [f"alice@{DOMAIN}"]
+    assert compiled == [f"alice@{DOMAIN}"]
 
 
 async def test_a_script_that_is_switched_off_waits_until_it_is_on(world, autojump_clock, compiled):
