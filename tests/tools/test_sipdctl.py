@@ -334,7 +334,7 @@ class TestAddsipuser:
     def test_an_error_says_what_was_wrong(self, shared_shell, words, status, said):
         assert said in shared_shell(*words, tool="addsipuser", status=status)
 
-    def test_the_help_says_that_p_can_be_seen(self, shell):
+    def test_the_help_says_that_p_is_kept_in_the_history(self, shell):
         assert "history of the shell" in " ".join(shell("--help", tool="addsipuser").split())
 
 
