@@ -182,7 +182,7 @@ class TestUsers:
             "full_name": "",
             "algorithms": ["MD5", "SHA-256", "SHA-512-256"],
             "aliases": ["team@example.com"],
-            "may be registered by": [BOB],
+            "delegates": [BOB],
             "contacts": ["sip:alice@192.0.2.1"],
             "scripts": [],
         }

@@ -86,7 +86,7 @@ async def show(store: Store, arguments: Arguments) -> Plain:
         "full_name": user.full_name,
         "algorithms": [name for name, field in ALGORITHMS.items() if getattr(user, field)],
         "aliases": sorted(row.alias for row in snapshot.aliases if row.user == user.aor),
-        "may be registered by": sorted(row.delegate for row in snapshot.delegates if row.aor == user.aor),
+        "delegates": sorted(row.delegate for row in snapshot.delegates if row.aor == user.aor),
         "contacts": [row.uri for row in live],
         "scripts": scripts,
     }
