@@ -107,6 +107,7 @@ def main(
 
 
 async def _main(options: Options, say: Say, ready: Callable[[], None] | None, services: tuple[Service, ...]) -> int:
+    gc.disable()  # until `settle_memory`: what is loaded is no garbage, and looking for some takes a fifth longer
     opened = await open_database(options, say)
     try:
         network = open_network(opened)
@@ -287,7 +288,7 @@ def furnish(
         pins.lost(house, flow)
 
     network.on_failed = flow_failed
-    pins.heed([PutBinding(binding) for binding in cache.every_binding() if binding.received])
+    pins.heed([PutBinding(binding) for binding in cache.bindings_with_flow()])
     limit_rate(house.admission.rate, cache)
     return house
 
@@ -302,6 +303,7 @@ def settle_memory() -> None:
     Calls leave no cycles (a test counts them), so collecting is for accidents;
     and a look at many objects at once would hold up every call.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 1_000, 1_000)
@@ -315,7 +317,7 @@ async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STA
         nursery.start_soon(sweep, house)
         nursery.start_soon(Prepared(house).run)
         nursery.start_soon(house.mailer.run)
-        drop_dead(house, house.tables.every_binding())
+        drop_dead(house, house.tables.bindings_with_flow())
         async with trio.open_nursery() as calls:  # the task of every call, each guarded
 
             def start_task(task: Callable[[], Awaitable[None]]) -> None:

@@ -55,8 +55,8 @@ class Removed(NamedTuple):
 class Snapshot(NamedTuple):
     """Every row of the database at one moment. What is no row of its own comes as the change that made it."""
 
-    users: list[User]
-    bindings: list[Binding]
+    users: Sequence[User]
+    bindings: Sequence[Binding]
     scripts: Sequence[Script]
     domains: Sequence[PutDomain]
     delegates: Sequence[PutDelegate]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv6Address
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -109,9 +108,9 @@ class Cache:
         """The committed bindings; expired ones stay until the sweep."""
         return self.image.bindings.get(aor, ())
 
-    def every_binding(self) -> Iterator[Binding]:
-        """All committed bindings, of all users."""
-        return chain.from_iterable(self.image.bindings.values())
+    def bindings_with_flow(self) -> Iterator[Binding]:
+        """Of all users those that came by a flow to be kept."""
+        return self.image.bindings.with_flow()
 
     @property
     def shared(self) -> bool:
@@ -247,9 +246,8 @@ class Cache:
         self.secret_key = snapshot.secret_key
         self._take_peers()
         self._take_zones()
-        for aor, bindings in self.image.bindings.items():
-            for binding in bindings:
-                self._expiry.add(aor, binding.expires_at)
+        for aor, when in self.image.bindings.ends():
+            self._expiry.add(aor, when)
 
     async def reload(self) -> None:
         """Load every row again, and swap them in in one turn."""
@@ -270,7 +268,7 @@ class Cache:
         for change in changes:
             match change:
                 case PutBinding():
-                    self._expiry.add(change.binding.aor, change.binding.expires_at)
+                    self._expiry.add(self.image.users.known_as(change.binding.aor), change.binding.expires_at)
                 case PutSettings():
                     if change.settings.name == self.settings.name:
                         self.settings = self._overridden(change.settings)

@@ -32,7 +32,7 @@ from sipd.store.image import KINDS, Image
 from sipd.store.some import Part, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from sipd.rows import Binding, Change
     from sipd.store.base import Key, Snapshot
@@ -48,20 +48,18 @@ def differences(old: Image, new: Image) -> Iterator[list[Change]]:
     """The changes that lead from one image to the other, a step at a time (script versions as they are in `new`).
 
     The last step is about the tables that are small. Neither image may change
-    meanwhile. Most rows are the same object in both: see `Image.fill`.
+    meanwhile.
     """
     for aors in _pieces(old.users):
         yield [DropUser(aor) for aor in aors if aor not in new.users]
     for aors in _pieces(new.users):
-        yield [
-            PutUser(user) for aor in aors if (was := old.users.get(aor)) is not (user := new.users[aor]) and was != user
-        ]
+        yield [PutUser(new.users[aor]) for aor in aors if not new.users.as_in(aor, old.users)]
     for aors in _pieces(old.bindings):
         yield [
             change
             for aor in aors
-            if (before := old.bindings[aor]) is not (after := new.bindings.get(aor, ()))
-            for change in _bindings(aor, before, after)
+            if not new.bindings.as_in(aor, old.bindings)
+            for change in _bindings(aor, old.bindings[aor], new.bindings.get(aor, ()))
         ]
     for aors in _pieces(new.bindings):
         yield [PutBinding(binding) for aor in aors if aor not in old.bindings for binding in new.bindings[aor]]
@@ -139,8 +137,8 @@ def _take_users(image: Image, new: Image, names: Sequence[str]) -> Iterator[Chan
 
 def _take_bindings(image: Image, new: Image, names: Sequence[str]) -> Iterator[Change]:
     for aor in names:
-        before, after = image.bindings.get(aor, ()), new.bindings.get(aor, ())
-        if before is not after:
+        if not new.bindings.as_in(aor, image.bindings):
+            before, after = image.bindings.get(aor, ()), new.bindings.get(aor, ())
             if after:
                 image.bindings[aor] = after
             else:
@@ -229,7 +227,11 @@ def _take_dialplan(image: Image, new: Image, names: Sequence[str]) -> Iterator[C
 
 
 def _take_rows(
-    old: dict[K, V], new: Mapping[K, V], keys: Iterable[K], put: Callable[[V], Change], drop: Callable[[K], Change]
+    old: MutableMapping[K, V],
+    new: Mapping[K, V],
+    keys: Iterable[K],
+    put: Callable[[V], Change],
+    drop: Callable[[K], Change],
 ) -> Iterator[Change]:
     for key in keys:
         row = new.get(key)

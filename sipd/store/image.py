@@ -38,6 +38,7 @@ from sipd.rows import (
     Touch,
     TrimScriptLog,
 )
+from sipd.store.dense import BindingRows, Bindings, UserRows, Users
 from sipd.store.kinds import Kinds
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ class Image:
     )
 
     def __init__(self) -> None:
-        self.users: dict[str, User] = {}
+        self.users = Users()
         self.kinds = Kinds()
-        self.bindings: dict[str, tuple[Binding, ...]] = {}
+        self.bindings = Bindings()
         self.scripts: dict[tuple[str, ScriptKind], Script] = {}
         self.removed: dict[tuple[str, ScriptKind], int] = {}  # the last version of a script that is gone
         self.domains: dict[str, str] = {}
@@ -88,24 +89,12 @@ class Image:
     def fill(self, snapshot: Snapshot, old: Image) -> Iterator[None]:
         """Put in what was loaded, a row a step; users and bindings are taken off their lists.
 
-        Of those a row that is equal in `old` is taken from there: that saves
-        memory, and `differences` need only see which are not the same object.
+        Of those a row that is equal in `old` is taken from there, which saves memory.
         """
         users, bindings = snapshot.users, snapshot.bindings
-        while users:
-            user = users.pop()
-            known = old.users.get(user.aor)
-            self.users[user.aor] = known if known == user and known is not None else user
-            self.kinds.change(None, user)
-            yield
-        while bindings:
-            self.put_binding(PutBinding(readable(bindings.pop())))
-            yield
-        for aor, rows in self.bindings.items():
-            before = old.bindings.get(aor)
-            if before is not None and len(before) == len(rows) and all(row in before for row in rows):
-                self.bindings[aor] = before
-            yield
+        yield from self.users.fill(users if isinstance(users, UserRows) else UserRows(users), old.users, self.kinds)
+        rows = bindings if isinstance(bindings, BindingRows) else BindingRows(bindings)
+        yield from self.bindings.fill(rows, old.bindings, self.users, readable)
         for script in snapshot.scripts:
             self.scripts[script.aor, script.kind] = script
             yield
@@ -132,15 +121,7 @@ class Image:
     def put_binding(self, change: PutBinding) -> None:
         """Add a binding, or replace the one with the same URI and key in its place."""
         binding = change.binding
-        old = self.bindings.get(binding.aor)
-        if old is None or (len(old) == 1 and old[0].uri == binding.uri and old[0].key == binding.key):
-            self.bindings[binding.aor] = (binding,)
-        elif any(one.uri == binding.uri and one.key == binding.key for one in old):
-            self.bindings[binding.aor] = tuple(
-                binding if one.uri == binding.uri and one.key == binding.key else one for one in old
-            )
-        else:
-            self.bindings[binding.aor] = (*old, binding)
+        self.bindings.put(binding, self.users.known_as(binding.aor))
 
     def drop_binding(self, change: DropBinding) -> None:
         """Remove one binding."""

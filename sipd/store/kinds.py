@@ -28,15 +28,20 @@ class Kinds:
 
     def change(self, old: User | None, new: User | None) -> None:
         """A user came (`old` is None), went (`new` is None), or is another now."""
-        for user, step in ((old, -1), (new, 1)):
-            if user is not None:
-                domain = user.aor.rpartition("@")[2]
-                counts = self._counts.setdefault(domain, Counter())
-                kind = kind_of(user)
-                counts[kind] += step
-                if counts[kind] <= 0:
-                    del counts[kind]
-                self._told.pop(domain, None)
+        if old is not None:
+            self.add(old, -1)
+        if new is not None:
+            self.add(new, 1)
+
+    def add(self, user: User, many: int) -> None:
+        """There are so many more like him; less than none: fewer."""
+        domain = user.aor.rpartition("@")[2]
+        counts = self._counts.setdefault(domain, Counter())
+        kind = kind_of(user)
+        counts[kind] += many
+        if counts[kind] <= 0:
+            del counts[kind]
+        self._told.pop(domain, None)
 
     def of(self, domain: str) -> Sequence[tuple[Kind, int]]:
         """The kinds of that domain and how many users have each, the most frequent first; at most MOST."""

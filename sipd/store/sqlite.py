@@ -26,6 +26,7 @@ from sipd.errors import CommitUnknown, SetupError, StoreAway
 from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, PutTimezone
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
+from sipd.store.dense import BindingRows, UserRows
 from sipd.store.lockfile import LockFile
 from sipd.store.shape import differences, sqlite_shape
 from sipd.store.some import queries, snapshot_of
@@ -69,6 +70,7 @@ SLICE: Final = 200
 """Rows read in one turn of the loop: half a millisecond."""
 
 R = TypeVar("R")
+R_ROWS = TypeVar("R_ROWS", UserRows, BindingRows)
 
 
 class SqliteStore:
@@ -186,7 +188,7 @@ class SqliteStore:
                 connection = self._connection
                 if begun is not None:
                     self._log.loaded(connection)  # before the snapshot: what comes later is looked at again
-                reader = connect(self.path, 0.0)
+                reader = connect(self.path, 0.0, cache=1024)
             except sqlite3.Error as error:
                 raise trouble(self.path, error) from error
         try:
@@ -199,8 +201,8 @@ class SqliteStore:
             for script in scripts:
                 there.add((script.aor, script.kind))
             return Snapshot(
-                users=await _read(reader, sql.ALL_USERS, sql.user_of),
-                bindings=await _read(reader, sql.ALL_BINDINGS, lambda row: sql.binding_of(sql.as_text(row))),
+                users=await _fill(UserRows(), reader, sql.ALL_USERS),
+                bindings=await _fill(BindingRows(), reader, sql.ALL_BINDINGS),
                 scripts=scripts,
                 domains=await _read(reader, sql.ALL_DOMAINS, lambda row: PutDomain(*row)),
                 delegates=await _read(reader, sql.ALL_DELEGATES, lambda row: PutDelegate(*row)),
@@ -397,3 +399,12 @@ async def _read(
         rows += [made(row) for row in piece if not passed_over(row)]
         await trio.lowlevel.checkpoint()
     return rows
+
+
+async def _fill(into: R_ROWS, reader: sqlite3.Connection, statement: str) -> R_ROWS:
+    """The same for the tables that are large: what is read is kept small at once."""
+    cursor = reader.execute(statement)
+    while piece := cursor.fetchmany(SLICE):
+        into.extend(piece)
+        await trio.lowlevel.checkpoint()
+    return into

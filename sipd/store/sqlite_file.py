@@ -40,10 +40,14 @@ RETRY: Final = 0.02
 """Seconds between two looks whether another process has done with upgrading the file."""
 
 
-def connect(path: Path, patience: float) -> sqlite3.Connection:
+CACHE: Final = 16384
+"""KiB of the file kept in memory, beside what the system keeps: most statements on the loop need not read it."""
+
+
+def connect(path: Path, patience: float, *, cache: int = CACHE) -> sqlite3.Connection:
     """A connection to a file that is there: durable, foreign keys on, transactions by hand.
 
-    Nothing is written yet. `patience`: seconds a statement waits for another process.
+    Nothing is written yet. `patience`: seconds a statement waits for another process. `cache`: KiB.
     """
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
@@ -55,7 +59,7 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -65536")  # KiB: statements on the loop need not read the disk
+        connection.execute(f"PRAGMA cache_size = -{cache}")
     except sqlite3.Error:
         connection.close()
         raise

@@ -55,8 +55,11 @@ class Watched(dict[Any, Any]):  # of rows of any kind
 
 def image(of):
     made = Image()
-    made.users = Watched({f"{n}@h": ONE for n in of})
-    made.bindings = Watched({f"{n}@h": (binding(f"{n}@h"),) for n in of})
+    for n in of:
+        made.users[f"{n}@h"] = ONE._replace(aor=f"{n}@h")
+        made.bindings[f"{n}@h"] = (binding(f"{n}@h"),)
+    made.users._rows = Watched(made.users._rows)
+    made.bindings._rows = Watched(made.bindings._rows)
     made.scripts = Watched({(f"{n}@h", "cpl"): script(f"{n}@h") for n in of})
     made.aliases = Watched({f"a{n}@h": (f"{n}@h",) for n in of})
     return made

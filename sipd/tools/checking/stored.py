@@ -14,6 +14,8 @@ from sipd.tools.checking.times import machine_zone
 from sipd.tools.plain import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sipd.cpl import Program, Terms
     from sipd.rows import Binding, Script, Settings, User
     from sipd.store import Snapshot
@@ -26,7 +28,7 @@ class Stored(NamedTuple):
     scripts: dict[str, Script]
     users: dict[str, User]
     domains: dict[str, str]
-    bindings: list[Binding]
+    bindings: Sequence[Binding]
     timezones: dict[str, bytes]
 
     def terms(self, owner: str) -> Terms:
