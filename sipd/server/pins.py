@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 """What tells a binding from all others: address-of-record, URI and key."""
 
+EVERYWHERE: Final = ("0.0.0.0", "::")
+"""What a listener is bound to that takes connections at every address of its machine."""
+
 AGAIN: Final = 1.0
 """Seconds until a binding that is just being changed is looked at again."""
 
@@ -95,9 +98,23 @@ def drop(house: House, key: Key, fits: Callable[[Binding], bool]) -> None:
 
 
 def flow_failed(house: House, target: Target) -> None:
-    """The hop that knows the flow says that it is gone, or we do: remove the binding it was of (RFC 5626 §7)."""
-    if target.owner:
+    """The hop that knows the flow says that it is gone, or we do: remove the binding it was of (RFC 5626 §7).
+
+    A connection that another server on the same database has we know nothing about.
+    """
+    if target.owner and (target.path or target.received is None or may_be_ours(house, target.received)):
         drop(house, (target.owner, target.uri.text, target.key), partial(_leads_to, target))
+
+
+def may_be_ours(house: House, way: Way) -> bool:
+    """Whether that connection was to this server, as far as can be told.
+
+    Where others share the database, `0.0.0.0:5060` may be a listener of any of them: such a binding is left to be
+    replaced by its phone, or to expire.
+    """
+    if not house.tables.shared:
+        return True
+    return way.near is not None and way.near in house.network.listening and way.near.host not in EVERYWHERE
 
 
 def _leads_to(target: Target, binding: Binding) -> bool:
@@ -112,7 +129,7 @@ def drop_dead(house: House, bindings: Iterable[Binding]) -> None:
     for binding in bindings:
         if binding.received and target_of(binding).bound:
             remote, near = Way.from_text(binding.received)
-            if remote.transport in RELIABLE and near in ours:
+            if remote.transport in RELIABLE and near in ours and may_be_ours(house, Way(remote, near)):
                 dead[binding.aor].append(DropBinding(binding.aor, binding.uri, binding.key))
     for aor, changes in dead.items():
         _submit(house, aor, changes)

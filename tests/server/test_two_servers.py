@@ -7,7 +7,8 @@ import trio
 
 from sipd.hop import Hop
 from sipd.message import Draft
-from sipd.rows import DropBinding, PutUser
+from sipd.rows import DropBinding, PutBinding, PutUser
+from sipd.server.pins import drop_dead
 from sipd.store import SqliteStore, user_row
 from tests.core.tables import credentials
 from tests.server.phones import DOMAIN, SERVER, open_world
@@ -16,6 +17,9 @@ from tests.store.rows import apply
 
 ALICE = f"alice@{DOMAIN}"
 OTHER = Hop("UDP", "10.0.0.2", 5060)
+
+
+TCP = SERVER._replace(transport="TCP")
 
 
 @pytest.fixture
@@ -228,3 +232,28 @@ async def test_what_a_tool_removed_is_not_brought_back_by_a_refresh_of_all(two, 
     await apply(second.store, DropBinding(ALICE, desk.uri))
     await first.cache.reload()
     assert kept(first) == []
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_connection_that_the_other_server_has_is_not_taken_for_lost(two, autojump_clock, everywhere):
+    """Who calls by way of the wrong server hears 480; the binding stays, also when that server starts anew."""
+    first, second = two
+    desk = first.phone("desk", "answers", transport="TCP", claims="192.0.2.2:5060")
+    first.network.unreachable.add(desk.hop)
+    outbound = f'<{desk.uri}>;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"'
+    register(desk, at=TCP, contact=outbound)
+    assert await statuses(desk, 1) == [200]
+    [binding] = first.cache.bindings(ALICE)
+    assert binding.received
+    if everywhere:  # both listen at 0.0.0.0: the row can't tell whose connection it was
+        assert f"|{SERVER.host}:" in binding.received
+        anywhere = binding.received.replace(f"|{SERVER.host}:", "|0.0.0.0:")
+        await apply(second.store, PutBinding(binding._replace(received=anywhere)))
+        second.house.network.listen(Hop("TCP", "0.0.0.0", 5060))
+    await trio.sleep(1)
+    bob = second.phone("bob", host="10.0.2.1")
+    bob.send(bob.request("INVITE", f"sip:{ALICE}"), OTHER)
+    await bob.until(lambda: 480 in bob.statuses())
+    drop_dead(second.house, second.cache.every_binding())
+    await trio.sleep(5)
+    assert await stored(first) == [desk.uri]
