@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
@@ -60,8 +61,11 @@ class Network(Protocol):
     def finish(self, flow: Flow) -> None:
         """Take no further message from this connection, and end it once all is sent; nothing for datagrams."""
 
-    def pin(self, hop: Hop, pinned: bool = True) -> None:
-        """A live binding came over the connection to `hop`: it may idle for as long as that lives (T27)."""
+    def pin(self, hop: Hop, pinned: bool = True, idle: float = inf) -> None:
+        """A live binding came over the connection to `hop`: it may idle for as long as that lives (T27).
+
+        `idle`: for so many seconds only, then it counts as gone (RFC 5626 §4.4).
+        """
 
     @property
     def has_tls(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -172,11 +173,11 @@ class Flows:
         if isinstance(flow, StreamFlow):
             flow.finish()
 
-    def pin(self, hop: Hop, pinned: bool = True) -> None:
+    def pin(self, hop: Hop, pinned: bool = True, idle: float = inf) -> None:
         """A live binding came over the connection to `hop`, or (False) none does any more."""
         flow = self.connections.find(hop)
         if flow is not None:
-            flow.pin(pinned)
+            flow.pin(pinned, idle)
 
     def _listener_toward(self, hop: Hop, near: Flow | None) -> Listener:
         """The listener to send from: that of `near`'s address, else the one the system would choose."""

@@ -7,6 +7,7 @@ sent. Real sockets look idle to a virtual clock; this does not.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
@@ -344,7 +345,7 @@ class MemoryHost:
         if isinstance(flow, MemoryFlow) and flow.reliable:
             flow.close()
 
-    def pin(self, hop: Hop, pinned: bool = True) -> None:
+    def pin(self, hop: Hop, pinned: bool = True, idle: float = inf) -> None:
         """Nothing: connections in memory don't idle out."""
 
     def _received(self, data: bytes, flow: Flow) -> None:

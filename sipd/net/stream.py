@@ -6,6 +6,7 @@ opening only. What it costs to be slow is bounded in bytes and in seconds.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import trio
@@ -100,6 +101,7 @@ class StreamFlow:
         "_closed",
         "_drained",
         "_finish",
+        "_may_idle",
         "_nursery",
         "_owed",
         "_owner",
@@ -129,6 +131,7 @@ class StreamFlow:
         self.was_accepted = False  # opened by the peer
         self.is_counted = False  # among the connections of its source
         self.is_pinned = False  # a live binding came over it
+        self._may_idle = inf  # seconds between signs of life, while it is
         self.scope = trio.CancelScope()  # the connection's life, from connect to close
         self.why = ""
         self._owner = owner
@@ -214,13 +217,18 @@ class StreamFlow:
         """Ends the connection once what was answered is sent: what follows a broken message is not to be read (T24)."""
         self._finish = True
 
-    def pin(self, pinned: bool = True) -> None:
-        """Says that a live binding came over this connection: it may idle, and does not count per source (T27, T58)."""
-        if pinned != self.is_pinned:
-            self.is_pinned = pinned
+    def pin(self, pinned: bool = True, idle: float = inf) -> None:
+        """Says that a live binding came over this connection: it does not count per source (T58), and may idle (T27).
+
+        That it may for `idle` seconds: its phone was told to show signs of life (RFC 5626 §4.4).
+        """
+        if (pinned, idle) == (self.is_pinned, self._may_idle):
+            return
+        changes, self.is_pinned, self._may_idle = pinned != self.is_pinned, pinned, idle
+        if changes:
             self._owner.pinned(self)
-            if self._partial_since is None:
-                self._wait_at_most(None)
+        if self._partial_since is None:
+            self._wait_at_most(None)
 
     def _wait_at_most(self, partial_since: float | None, *, in_body: bool = False) -> None:
         """Sets the time at which the peer has been too slow (T27)."""
@@ -228,7 +236,7 @@ class StreamFlow:
         if partial_since is not None:
             self.scope.deadline = partial_since + (patience.message if in_body else patience.head)
         else:
-            self.scope.deadline = float("inf") if self.is_pinned else trio.current_time() + patience.idle
+            self.scope.deadline = trio.current_time() + (self._may_idle if self.is_pinned else patience.idle)
 
     async def converse(
         self, opening: Callable[[], Awaitable[tuple[trio.abc.Stream, Callable[[bytes], int] | None]]], receive: Receiver

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.location import target_of
@@ -30,6 +31,10 @@ AGAIN: Final = 1.0
 """Seconds until a binding that is just being changed is looked at again."""
 
 
+GRACE: Final = 20.0
+"""Seconds that a sign of life may be late (RFC 5626 §4.4, §5.4): for what is on its way."""
+
+
 class Pins:
     """Which bindings each connection has.
 
@@ -38,8 +43,10 @@ class Pins:
     not from out of the blue.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, flow_timer: Callable[[], int]) -> None:
         self._network = network
+        self._flow_timer = flow_timer  # what outbound phones are told, in seconds; 0: nothing
+        self._told: dict[Key, int] = {}  # what the phones of these bindings were told
         self._hops: dict[Key, Hop] = {}  # the far end of each binding's flow
         self._bindings: dict[Hop, set[Key]] = {}  # the other way round
 
@@ -64,7 +71,15 @@ class Pins:
         if hop is not None and hop.transport in RELIABLE:
             self._hops[key] = hop
             self._bindings.setdefault(hop, set()).add(key)
-            self._network.pin(hop)
+            self._told.pop(key, None)
+            if binding.reg_id and (seconds := self._flow_timer()):
+                self._told[key] = seconds
+            self._pin(hop)
+
+    def _pin(self, hop: Hop) -> None:
+        """It may idle; where all who are bound to it were told to show signs of life, no longer than that."""
+        idle = max(self._told.get(key, inf) for key in self._bindings[hop])
+        self._network.pin(hop, True, idle + GRACE)
 
     def _unpin(self, key: Key) -> None:
         hop = self._hops.pop(key, None)
@@ -72,7 +87,10 @@ class Pins:
             return
         sharing = self._bindings[hop]
         sharing.discard(key)
-        if not sharing:  # another user's binding may be on the same connection
+        self._told.pop(key, None)
+        if sharing:  # another user's binding is on the same connection
+            self._pin(hop)
+        else:
             del self._bindings[hop]
             self._network.pin(hop, False)
 

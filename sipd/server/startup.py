@@ -278,7 +278,7 @@ def furnish(
     dispatch = Dispatch(house)
     house.gauges = gauges_of(house, dispatch)
     network.receive = dispatch.receive
-    pins = Pins(network)
+    pins = Pins(network, lambda: cache.settings.flow_timer)
     cache.watch(pins.heed)
     cache.watch(house.runs.heed)
     cache.watch(dispatch.notifier.heed)

@@ -161,6 +161,19 @@ async def test_a_connection_with_a_live_binding_may_idle(nursery, autojump_clock
     assert trio.current_time() == pytest.approx(5000 + PATIENCE.idle)
 
 
+async def test_who_was_told_to_show_signs_of_life_is_gone_without_them(nursery, autojump_clock):
+    """RFC 5626 §4.4: after more than the time he was told; a ping is one."""
+    one = Connected(nursery)
+    await one.peer.send_all(message())
+    await one.heard.count(1)
+    one.flow.pin(True, 120)
+    for _ in range(5):
+        await trio.sleep(110)
+        await one.peer.send_all(PING)
+    assert await one.end() == "idle"
+    assert trio.current_time() == pytest.approx(5 * 110 + 120)
+
+
 async def test_pinning_does_not_forgive_half_a_message(nursery, autojump_clock):
     one = Connected(nursery)
     await one.peer.send_all(b"OPTIONS")

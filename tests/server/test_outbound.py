@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 import trio
 
 from sipd.hop import Hop, Way
 from sipd.message import Request, Response
 from sipd.net.memory import MemoryHost
-from sipd.rows import Binding, Peer, PutPeer
+from sipd.rows import Binding, DropBinding, Peer, PutPeer
+from sipd.server.pins import GRACE
 from sipd.server.startup import furnish, serve
 from sipd.store import Cache, Writer
 from tests.server.phones import DOMAIN, SERVER, WALL, FixedResolver, Phone, World, open_world
@@ -82,6 +85,27 @@ async def test_a_lost_connection_takes_its_binding_along(world, autojump_clock):
     alice = world.phone("alice")
     alice.send(alice.request("INVITE", BOB))
     await alice.until(lambda: alice.statuses("INVITE") == [480], 5)
+
+
+async def test_a_phone_that_was_told_a_flow_timer_and_is_silent_is_gone(world, autojump_clock, monkeypatch):
+    """RFC 5626 §4.4: its connection may idle so long, unless a phone is on it that was told nothing."""
+    pinned: list[tuple[str, bool, float]] = []
+    monkeypatch.setattr(world.house.network, "pin", lambda hop, on=True, idle=inf: pinned.append((hop.host, on, idle)))
+    bob = outbound_phone(world)
+    await register(bob, 1)
+    assert pinned.pop() == (bob.hop.host, True, inf)
+    world.settings(flow_timer=120)
+    answer = await register(bob, 1, cseq=2)
+    assert answer.first("Flow-Timer") == "120"
+    assert pinned.pop() == (bob.hop.host, True, 120 + GRACE)
+    world.settings(flow_timer=0)
+    old = dict(world.cache.bindings(f"bob@{DOMAIN}")[0]._asdict())
+    world.bind_again([Binding(**{**old, "aor": f"alice@{DOMAIN}", "reg_id": 0, "key": ""})])
+    assert pinned.pop() == (bob.hop.host, True, inf)
+    world.put(DropBinding(f"alice@{DOMAIN}", old["uri"]))
+    assert pinned.pop() == (bob.hop.host, True, 120 + GRACE)
+    world.put(DropBinding(f"bob@{DOMAIN}", old["uri"], old["key"]))
+    assert pinned.pop() == (bob.hop.host, False, inf)
 
 
 async def test_a_datagram_flow_that_is_refused_takes_its_binding_along(world, autojump_clock):
