@@ -10,7 +10,7 @@ from docs.reference.checklist import rows
 from docs.reference.words import code, page, table
 from sipd import guard, log
 from sipd.control import rpc
-from sipd.core import calls, features, fetched, preferences, recursion, uploads
+from sipd.core import calls, contacts, features, fetched, preferences, recursion, subscribing, subscriptions, uploads
 from sipd.cpl import (
     build,
     counting,
@@ -28,7 +28,7 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import diary, dispatch, explain, hops, mailing, node, runs, search, stateless
+from sipd.server import diary, dispatch, explain, hops, mailing, node, notifier, pins, runs, search, stateless
 from sipd.store import cache, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
@@ -131,6 +131,13 @@ LIMITS: Final = (
     ("Scripts", "bytes of the data of a tzurl", vtimezone.MAX_DATA),
     ("Scripts", "characters of the reason of `reject`", values.MAX_REASON),
     ("Scripts", "bytes of a response over UDP that still carries a script, or its errors", uploads.LARGEST_OVER_UDP),
+    ("Registrations", "bytes of a contact's URI (more: 400)", contacts.LONGEST_URI),
+    ("Registrations", "bytes of a Call-ID (more: 400)", contacts.LONGEST_CALL_ID),
+    ("Registrations", "characters kept of a contact's further parameters (more: none are)", contacts.LONGEST_PARAMS),
+    ("Registrations", "seconds that a sign of life may be later than `flow_timer` says", pins.GRACE),
+    ("Registrations", "subscriptions of one user who is no administrator (more: 403)", notifier.MOST_OF_ONE),
+    ("Registrations", "seconds that a subscription holds when it does not say", subscribing.DEFAULT_EXPIRES),
+    ("Registrations", "seconds between two NOTIFYs to one subscriber", subscriptions.PAUSE),
     ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),
     ("Database", "groups committed together", writer.BATCH),
     ("Database", "seconds between two looks for changes of other programs", cache.POLL),

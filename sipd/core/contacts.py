@@ -24,9 +24,15 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 
 _LONGEST_MINIMUM: Final = 3600  # a request for an hour is never too brief (§10.3 step 7)
 _OWN_PARAMS: Final = frozenset({"q", "expires", "action", "+sip.instance", "reg-id", "pub-gruu", "temp-gruu"})
-_LONGEST_PARAMS: Final = 1024
-_LONGEST_URI: Final = 2000  # bytes, as wide as its column
-_LONGEST_CALL_ID: Final = 8000
+LONGEST_PARAMS: Final = 1024
+"""Characters of further parameters of a Contact that are kept; more are left out."""
+
+LONGEST_URI: Final = 2000
+"""Bytes of a Contact's URI: as wide as its column."""
+
+LONGEST_CALL_ID: Final = 8000
+"""The same of a Call-ID."""
+
 _OUT_OF_ORDER: Final = "Out of order"
 
 
@@ -140,7 +146,7 @@ def _binding(
 ) -> Binding:
     """What is stored of one Contact value. Raises BadSyntax for what can't be."""
     request, names = inquiry.request, inquiry.request.names
-    if len(uri.text) > _LONGEST_URI or len(request.call_id) > _LONGEST_CALL_ID:
+    if len(uri.text) > LONGEST_URI or len(request.call_id) > LONGEST_CALL_ID:
         raise BadSyntax("Contact or Call-ID too long")
     return Binding(
         aor,
@@ -277,7 +283,7 @@ def _wants(params: Params) -> _Wants:
         "redirect" if said.get("action", "").lower() == "redirect" else "proxy",
         _readable(said.get("+sip.instance", "")),
         int(reg_id) if reg_id.isascii() and reg_id.isdigit() and len(reg_id) < 10 else 0,
-        _readable(others, _LONGEST_PARAMS) if len(others) <= _LONGEST_PARAMS else "",
+        _readable(others, LONGEST_PARAMS) if len(others) <= LONGEST_PARAMS else "",
     )
 
 

@@ -15,7 +15,7 @@ from sipd.core.forwarding import COOKIE
 from sipd.core.reginfo import Known, changes_of
 from sipd.core.subscribing import may_subscribe
 from sipd.core.subscriptions import Subscription, dialog_of
-from sipd.errors import SipError
+from sipd.errors import Forbidden, SipError
 from sipd.message import Request
 from sipd.net import numeric
 from sipd.rows import DropBinding, DropDelegate, DropUser, PutBinding, PutUser
@@ -102,8 +102,10 @@ class Notifier:
             self._add(name, subscription)
         else:
             if wanted.subscriber != subscription.subscriber or wanted.aor not in ("", subscription.aor):
-                raise SipError(status=403)
-            if wanted.event != subscription.event or subscription.reason:
+                raise Forbidden
+            if wanted.event != subscription.event:
+                raise SipError("Dialog Sharing Not Supported", status=403)  # RFC 6665 §4.5.2
+            if subscription.reason:
                 raise SipError("Subscription Does Not Exist", status=481)
             if request.cseq.number <= subscription.remote_cseq:
                 raise SipError("Out of order", status=500)

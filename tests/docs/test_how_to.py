@@ -8,7 +8,12 @@ from tests.docs.console import Typed, Written, steps
 from tests.docs.reader import Reader
 from tests.running import HERE, REPOSITORY, free_port
 
-PAGES = {"script-history.md": ("alice", "bob", "carol"), "import.md": ("alice",), "users.md": ()}
+PAGES = {
+    "script-history.md": ("alice", "bob", "carol"),
+    "import.md": ("alice",),
+    "users.md": (),
+    "registration.md": ("alice", "bob", "carol"),
+}
 """Page -> the users of example.com that it speaks of."""
 
 

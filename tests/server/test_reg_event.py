@@ -259,6 +259,16 @@ async def test_unsubscribing(world, autojump_clock):
     assert gauge(world) == 0
 
 
+async def test_a_cancel_changes_nothing(world, autojump_clock):
+    """RFC 6665 §4.6: it is answered, and that is all."""
+    bob = world.phone("bob")
+    subscribe(bob, BOB, branch="z9hG4bKsame", call_id="same")
+    bob.send(bob.request("CANCEL", BOB, branch="z9hG4bKsame", call_id="same"))
+    await bob.until(lambda: bool(bob.statuses("CANCEL")), 5)
+    await notified(bob, 1)
+    assert (bob.statuses("SUBSCRIBE"), gauge(world)) == ([200], 1)
+
+
 async def test_a_fetch_is_one_look(world, autojump_clock):
     bob, desk = world.phone("bob"), world.phone("desk")
     register(desk, BOB)
@@ -514,6 +524,9 @@ async def test_nobody_else_gets_into_a_dialog(world, autojump_clock):
     await alice.status(403)
     subscribe(bob, BOB, uri=first.contacts[0].uri.text, call_id=first.call_id, to_tag="made-up", cseq=5)
     await bob.until(lambda: 481 in bob.statuses("SUBSCRIBE"), 5)
+    again(bob, first, cseq=2, event="reg;id=2")
+    await bob.until(lambda: 403 in bob.statuses("SUBSCRIBE"), 5)
+    assert bob.responses(403)[0].reason == "Dialog Sharing Not Supported"
     again(bob, first, cseq=1)
     await bob.until(lambda: 500 in bob.statuses("SUBSCRIBE"), 5)  # RFC 3261 §12.2.2
     assert gauge(world) == 1
