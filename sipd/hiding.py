@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
@@ -79,7 +80,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit with 2."""
-        super().error(masked(message))
+        super().error(masked(message + _meant(message)))
+
+
+def _meant(message: str) -> str:
+    """What somebody may have meant whose word is none of those that can be said there."""
+    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
+    near = get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), 1) if found else []
+    return f". Did you mean {near[0]}?" if near else ""
 
 
 def _start_anew(shown: list[str], words: list[str]) -> None:

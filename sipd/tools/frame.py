@@ -9,6 +9,7 @@ import pwd
 import stat
 import sys
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -49,8 +50,12 @@ def guarded(name: str, work: Callable[[], int]) -> int:
 
     1: it was refused; 2: it could not be tried (the database, a file, the usage).
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets the rest
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except Refusal as error:
         for line in getattr(error, "findings", ()):
             _say(line)
@@ -61,6 +66,10 @@ def guarded(name: str, work: Callable[[], int]) -> int:
         return COULD_NOT
     except BrokenPipeError:  # the reader of our output has gone: nothing to tell, nowhere to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COULD_NOT
+    except OSError as error:  # mostly a full disk behind our output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"{name}: can't print what came of it: {error.strerror or error}")
         return COULD_NOT
     except Interrupted as error:
         _say(f"{name}: {error}")
@@ -193,6 +202,8 @@ def show(data: Plain, *, as_json: bool, prints: str = "", unmade: str = "nothing
         print(json.dumps(data, indent=2, ensure_ascii=True))
     elif isinstance(data, dict) and prints:
         text = str(data[prints]) or unmade
+        if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")  # what is to be read again by a program
         if sys.stdout.isatty():  # a file gets it as it is
             lines = (line.removesuffix("\r").split("\t") for line in text.split("\n"))
             text = "\n".join("\t".join(map(_cell, parts)) for parts in lines)

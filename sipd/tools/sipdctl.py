@@ -105,7 +105,7 @@ def _add_arguments(one: argparse.ArgumentParser, verb: Verb) -> None:
             case "optional":
                 one.add_argument(parameter.name, metavar=metavar, nargs="?", help=parameter.help)
             case "words":
-                one.add_argument(parameter.name, metavar=metavar, nargs="*", help=parameter.help)
+                one.add_argument(parameter.name, metavar=metavar, nargs="*", default=(), help=parameter.help)
             case "option" if parameter.choices:
                 one.add_argument(f"--{parameter.name}", choices=parameter.choices, help=parameter.help)
             case "option":

@@ -245,6 +245,16 @@ ERRORS = [
     (["server", "set"], 1, "nothing to set"),
     (["server", "show", "--server", "other"], 1, "no server configuration 'other'"),
     (["fly"], 2, "invalid choice: 'fly'"),
+    (["usr", "list"], 2, "Did you mean user?"),
+    (["user", "ad", ALICE], 2, "Did you mean add?"),
+    (["user", "add"], 2, "required: ADDRESS\n"),
+    (["server", "set", "auht=none"], 1, "not a setting: 'auht=none'. Did you mean auth?"),
+    (["ul", "add", ALICE, "192.0.2.1"], 1, "not a contact: '192.0.2.1'"),
+    (["ul", "rm", ALICE], 1, "which contact is not said. Write one, or --all"),
+    (["alias", "add", "team@example.com"], 1, "Write: sipdctl alias add ALIAS USER [USER ...]"),
+    (["user", "list", "--limit", "x"], 1, "--limit can't be 'x'. It is a whole number"),
+    (["user", "import", "nofile"], 2, "can't read nofile: No such file"),
+    (["user", "export", "-o", "no/where.csv"], 2, "can't write no/where.csv: No such file"),
     ([], 2, "required: NOUN"),
 ]
 
@@ -298,6 +308,24 @@ def test_a_database_that_can_t_be_used_is_exit_2(empty_shell, database, said):
     error = empty_shell("user", "list", database=database, status=2)
     assert said in error
     assert "secretive" not in error
+
+
+def test_a_terminal_without_utf_8_gets_the_rest_and_a_pipe_gets_utf_8(shell):
+    shell("user", "set", ALICE, "full_name=Jörg")
+    assert "J\\xf6rg" in shell("user", "list", PYTHONIOENCODING="ascii")
+    shell("user", "set", ALICE, "full_name=Jorg")
+    script = CPL.replace("reject", 'reject reason="schön"')
+    shell("script", "put", ALICE, "-", stdin=script)
+    assert shell("script", "get", ALICE, PYTHONIOENCODING="ascii") == script
+
+
+def test_a_full_disk_behind_the_output_is_one_line(shell):
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m sipd.tools.sipdctl -D sqlite:sip.sqlite3 user list > /dev/full"],
+        cwd=shell.directory, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "sipdctl: can't print what came of it: No space left on device\n")
 
 
 def test_a_locked_database_is_exit_2(shell):

@@ -99,6 +99,8 @@ def source_url(text: str) -> DatabaseUrl:
     """Where the Kamailio's database is: its own spelling of URLs, or ours. Raises SetupError."""
     if text.lower().startswith("sqlite:////"):  # as in its db_url
         text = f"sqlite:{text[len('sqlite:///') :]}"
+    elif Path(text).is_file():
+        text = f"sqlite:{text}"
     url = parse_url(text, base=Path.cwd(), where="URL")
     if url.scheme == "memory":
         raise SetupError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
@@ -32,7 +33,11 @@ async def change(store: Store, arguments: Arguments) -> Plain:
         for text in str(values.get("listen", "")).split():
             parse_listen(text)
     except SetupError as error:
-        raise Refusal(error.text, error.hint) from error
+        near = [get_close_matches(text.partition("=")[0], Settings._fields, 1, 0.75) for text in texts]
+        wrong = [
+            found[0] for found, text in zip(near, texts, strict=True) if found and text.partition("=")[0] != found[0]
+        ]
+        raise Refusal(error.text, f"Did you mean {wrong[0]}?" if wrong else error.hint) from error
     old = _settings(snapshot, arguments) if snapshot.settings else Settings(arguments.optional("server") or "default")
     new = Settings(**{**old._asdict(), **values})
     if new.min_expires > new.max_expires or not new.min_expires <= new.default_expires <= new.max_expires:
