@@ -47,6 +47,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", action="store_true", help="one round of sipd under cProfile; its top 40")
     parser.add_argument("--micro", action="store_true", help="the parts in process, without sockets")
     parser.add_argument("--calls", action="store_true", help="whole calls in process, with and without a script")
+    parser.add_argument("--many", type=int, nargs="?", const=100_000, metavar="PHONES",
+                        help="what so many users with a phone each cost; default 100000")  # fmt: skip
+    parser.add_argument("--databases", default="sqlite,mariadb", help="for --many; default sqlite,mariadb")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs of the runs")
     parsed = parser.parse_args(words)
     for name, known in (("only", SCENARIOS), ("targets", TARGETS)):
@@ -80,6 +83,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     where = Path(tempfile.mkdtemp(prefix="sipd-bench-"))
     try:
+        if options.many:
+            from tests.bench import many
+
+            for kind in options.databases.split(","):
+                many.measure(kind, where / kind, many=options.many, rounds=options.rounds, seconds=options.seconds)
+            return 0
         if options.profile:
             return profile(options, where)
         results = measure(options, where)

@@ -47,13 +47,16 @@ def rows_of(users: Iterable[tuple[str, str]]) -> Iterator[PutUser]:
         yield PutUser(user_row(f"{name}@{HERE}", HERE, password))
 
 
-def bindings_of(users: Iterable[str], wall: float, spread: float = 3600.0) -> Iterator[PutBinding]:
-    """One phone for each of these user names, as desk phones are: each with its own address, all ending some time."""
+def bindings_of(users: Iterable[str], wall: float, port: int = 0) -> Iterator[PutBinding]:
+    """A phone for each of these user names, which end one after the other in the second hour from `wall`.
+
+    Each has an address of its own, or, where a port is given, that port of this host.
+    """
     for number, name in enumerate(users):
         host = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         call_id = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:20]
-        expires = wall + 3600 + spread * (number % 3600) / 3600
         yield PutBinding(
-            Binding(f"{name}@{HERE}", f"sip:{name}@{host}:5060", expires_at=expires, call_id=f"{call_id}@{host}",
-                    cseq=1 + number % 100, user_agent="Bench Phone 1.0", refreshed_at=wall)
+            Binding(f"{name}@{HERE}", f"sip:{name}@{HERE}:{port}" if port else f"sip:{name}@{host}:5060",
+                    expires_at=wall + 3600 + number % 3600, call_id=f"{call_id}@{host}", cseq=1 + number % 100,
+                    user_agent="Bench Phone 1.0", refreshed_at=wall)
         )  # fmt: skip

@@ -53,9 +53,9 @@ class Phone:
 
 
 class Registering:
-    """Many phones behind one socket."""
+    """Many phones behind one socket. `contact_port`: the one they say they have."""
 
-    def __init__(self, users: Sequence[tuple[str, str]], server: int, *, kept: bool) -> None:
+    def __init__(self, users: Sequence[tuple[str, str]], server: int, *, kept: bool, contact_port: int = 0) -> None:
         self._kept = kept
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -72,7 +72,7 @@ class Registering:
             BRANCH,
         )
         self._what = md5(b"REGISTER:" + self._uri).hexdigest().encode()
-        self._idle = deque(Phone(name, password, self._run, port) for name, password in users)
+        self._idle = deque(Phone(name, password, self._run, contact_port or port) for name, password in users)
         self._open: dict[bytes, Phone] = {}
         self._serial = 0
         self._latencies: list[float] = []
