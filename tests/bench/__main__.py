@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import mariadb
 from tests.bench import kamailio, machine, report, sipp
 from tests.bench.compare import Round, Sizes, one_round, stamp
 from tests.bench.kamailio import Kamailio
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TARGETS: dict[str, Callable[[Scenario, int, Path], Target]] = {
     "sipd": Sipd,
+    "sipd-mariadb": partial(Sipd, mariadb=True),
     "kamailio": Kamailio,
     "kamailio-qm": partial(Kamailio, allocator="qm"),
     "kamailio-8": partial(Kamailio, children=8),
@@ -135,9 +137,11 @@ def measure(options: argparse.Namespace, where: Path) -> dict[str, dict[str, lis
 def can(target: str, scenario: Scenario) -> bool:
     """Whether the target has here what the scenario asks for; a word about what it lacks."""
     sqlite = "sqlite" in target
-    if sqlite and not scenario.durable:
+    if not scenario.durable and (sqlite or "mariadb" in target):
         return False
     lacking = kamailio.missing(scenario, sqlite=sqlite) if target.startswith("kamailio") else []
+    if "mariadb" in target and mariadb.PROGRAM is None:
+        lacking = ["mariadb-server"]
     if lacking:
         print(f"{scenario.name}: {target} is not measured: install the Debian packages {' '.join(lacking)}")
     return not lacking

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from sipd.store import SqliteStore
+from sipd.store import SqliteStore, open_store, parse_url
 from tests import wire
+from tests.bench.kamailio import DURABLE
 from tests.bench.population import populated, rows_of
+from tests.mariadb import MariaDb
 from tests.running import HERE, REPOSITORY, Child
 
 if TYPE_CHECKING:
@@ -19,16 +21,21 @@ if TYPE_CHECKING:
 
 
 class Sipd:
-    """One sipd: on `memory:` with authentication off, or on SQLite with digest where the scenario says durable."""
+    """One sipd: on `memory:` with authentication off, or with digest on a database where the scenario says durable.
 
-    name = "sipd"
+    That is an SQLite file, or a MariaDB of its own, set as the one of Kamailio is.
+    """
 
-    def __init__(self, scenario: Scenario, port: int, directory: Path, *, profile: Path | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, port: int, directory: Path, *, profile: Path | None = None, mariadb: bool = False
+    ) -> None:
+        self.name = "sipd-mariadb" if mariadb else "sipd"
         self.port = port
         self._scenario = scenario
         self._directory = directory
         self._profile = profile
         self._child: Child | None = None
+        self._database = MariaDb(directory / "db", settings=DURABLE) if mariadb else None
 
     @property
     def server_pids(self) -> list[int]:
@@ -36,13 +43,15 @@ class Sipd:
 
     @property
     def database_pids(self) -> list[int]:
-        return []  # SQLite is inside the server
+        return [] if self._database is None else [self._database.pid]  # SQLite is inside the server
 
     def start(self) -> None:
         """Raises AssertionError, with what it said, when it doesn't come up."""
         self._directory.mkdir(parents=True, exist_ok=True)
         arguments = ["-X", "--listen", f"udp:{HERE}:{self.port}"]
-        if self._scenario.durable:
+        if self._database is not None:
+            arguments += ["-D", self._filled(self._database)]
+        elif self._scenario.durable:
             arguments += ["-D", f"sqlite://{self._seeded()}"]
         else:
             arguments += ["-D", "memory:", "--set", "auth=none"]
@@ -56,6 +65,15 @@ class Sipd:
     def stop(self) -> None:
         if self._child is not None:
             self._child.stop()
+        if self._database is not None:
+            self._database.stop()
+
+    def _filled(self, database: MariaDb) -> str:
+        """The URL of a new database with the scenario's users."""
+        database.start()
+        url = database.url(database.new_database())
+        trio.run(populated, open_store(parse_url(url, base=self._directory)), rows_of(self._scenario.users))
+        return url
 
     def _seeded(self) -> Path:
         """A copy of a database that holds the scenario's users; made once a run."""
