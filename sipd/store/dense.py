@@ -7,6 +7,7 @@ somebody asks for it. Hashes are kept as bytes, half as long as their digits.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
@@ -128,6 +129,11 @@ class Users(MutableMapping[str, User]):
         self._recent.pop(aor, None)
         return aor, _user(row)
 
+    def let_go(self, most: int) -> None:
+        """Forget so many of them, whichever, if there are as many."""
+        self._recent.clear()
+        _let_go(self._rows, most)
+
     def known_as(self, aor: str) -> str:
         """This address-of-record as the text that is kept here, so that there is one; itself where it is nobody's."""
         row = self._rows.get(aor)
@@ -138,10 +144,12 @@ class Users(MutableMapping[str, User]):
         return self._rows.get(aor) == other._rows.get(aor)
 
     def fill(self, rows: UserRows, old: Users, kinds: Kinds) -> Iterator[None]:
-        """Take in all that were loaded, one a step, and count their kinds; what is as in `old` is taken from there."""
+        """Take all that were loaded off `rows`, one a step, and count their kinds; what is as in `old` is its object."""
         here, there = self._rows, old._rows
         counts: dict[tuple[str, _Kin], int] = {}
-        for row in rows.rows:
+        left = rows.rows
+        while left:  # each is let go at once: all together would take the loop ten milliseconds
+            row = left.popleft()
             aor = row.aor
             if there and (known := there.get(aor)) == row and known is not None:
                 row = known
@@ -163,7 +171,7 @@ class UserRows(Sequence[User]):
     __slots__ = ("rows",)
 
     def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
-        self.rows: list[_Dense | User] = []
+        self.rows: deque[_Dense | User] = deque()
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -178,7 +186,7 @@ class UserRows(Sequence[User]):
     @overload
     def __getitem__(self, at: slice) -> list[User]: ...
     def __getitem__(self, at: int | slice) -> User | list[User]:
-        return list(map(_user, self.rows[at])) if isinstance(at, slice) else _user(self.rows[at])
+        return list(self)[at] if isinstance(at, slice) else _user(self.rows[at])
 
     def __iter__(self) -> Iterator[User]:
         return map(_user, self.rows)
@@ -279,8 +287,12 @@ class Bindings(MutableMapping[str, tuple[Binding, ...]]):
 
     def popitem(self) -> tuple[str, tuple[Binding, ...]]:
         """Take the last one away."""
-        aor = next(reversed(self._rows))
-        return aor, self.pop(aor)
+        aor, found = self._rows.popitem()
+        return aor, tuple([_binding(aor, bound) for bound in (found if isinstance(found, list) else (found,))])
+
+    def let_go(self, most: int) -> None:
+        """Forget those of so many addresses-of-record, whichever, if there are as many."""
+        _let_go(self._rows, most)
 
     def put(self, binding: Binding, known_as: str) -> None:
         """Add it, or have it in the place of the one with the same URI and key. `known_as`: its aor, see Users."""
@@ -304,12 +316,14 @@ class Bindings(MutableMapping[str, tuple[Binding, ...]]):
     def fill(
         self, rows: BindingRows, old: Bindings, users: Users, readable: Callable[[Binding], Binding]
     ) -> Iterator[None]:
-        """Take in all that were loaded, one a step; what is the same in `old` is taken from there.
+        """Take all that were loaded off `rows`, one a step; what is as in `old` is its object.
 
         `readable`: gives a binding that says where it is to be reached without what can't be read.
         """
         here, there = self._rows, old._rows
-        for aor, bound in rows.rows:
+        left = rows.rows
+        while left:
+            aor, bound = left.popleft()
             aor = users.known_as(aor)
             if bound.common.received or bound.common.gruu:
                 bound = _bound(readable(_binding(aor, bound)))
@@ -345,7 +359,7 @@ class BindingRows(Sequence[Binding]):
     __slots__ = ("rows",)
 
     def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
-        self.rows: list[tuple[str, _Bound]] = []
+        self.rows: deque[tuple[str, _Bound]] = deque()
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -360,7 +374,7 @@ class BindingRows(Sequence[Binding]):
     @overload
     def __getitem__(self, at: slice) -> list[Binding]: ...
     def __getitem__(self, at: int | slice) -> Binding | list[Binding]:
-        return [_binding(*row) for row in self.rows[at]] if isinstance(at, slice) else _binding(*self.rows[at])
+        return list(self)[at] if isinstance(at, slice) else _binding(*self.rows[at])
 
     def __iter__(self) -> Iterator[Binding]:
         return (_binding(*row) for row in self.rows)
@@ -369,3 +383,8 @@ class BindingRows(Sequence[Binding]):
         return list(self) == list(other) if isinstance(other, list | BindingRows) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+
+def _let_go(rows: dict[str, Any], most: int) -> None:
+    for _ in range(min(most, len(rows))):
+        rows.popitem()

@@ -237,8 +237,7 @@ async def _let_go(image: Image) -> None:
     """Forget an image a slice at a time: its rows may be the last of their kind, and many."""
     for table in (image.users, image.bindings):
         while table:
-            for _ in range(min(SLICE, len(table))):
-                table.popitem()
+            table.let_go(SLICE)
             await trio.lowlevel.checkpoint()
 
 
