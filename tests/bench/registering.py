@@ -32,6 +32,8 @@ REALM: Final = re.compile(rb'realm="([^"]*)"')
 NONCE: Final = re.compile(rb'nonce="([^"]*)"')
 CNONCE: Final = b"0a4f113b"
 TRIES: Final = 7
+LONGEST: Final = 1800.0
+"""Seconds that `saturate` goes on at most."""
 
 
 class Phone:
@@ -95,7 +97,7 @@ class Registering:
         def work() -> None:
             for _ in range(min(together, operations, len(self._idle))):
                 begin_next()
-            self._until(lambda: not self._open, begin_next, GRACE + 180)
+            self._until(lambda: not self._open, begin_next, LONGEST)
 
         return self._measured(operations, work)
 
