@@ -144,7 +144,7 @@ class Users(MutableMapping[str, User]):
         return self._rows.get(aor) == other._rows.get(aor)
 
     def fill(self, rows: UserRows, old: Users, kinds: Kinds) -> Iterator[None]:
-        """Take all that were loaded off `rows`, one a step, and count their kinds; what is as in `old` is its object."""
+        """Take all off `rows`, one a step, and count their kinds; what is as in `old` is that very object."""
         here, there = self._rows, old._rows
         counts: dict[tuple[str, _Kin], int] = {}
         left = rows.rows
