@@ -48,6 +48,7 @@ WITHIN_SERVER = [  # each imports only those before it
     "answer",
     "node",
     "clock",
+    "wall",
     "prepared",
     "late",
     "hops",

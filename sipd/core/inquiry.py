@@ -9,6 +9,8 @@ from sipd.message import Request  # noqa: TC001 - mypyc looks it up when the cla
 from sipd.seal import Seal  # noqa: TC001
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipd.core.decision import Mark
     from sipd.core.ways import Token
     from sipd.hop import Hop
@@ -63,6 +65,7 @@ class Context(NamedTuple):
     seal: Seal
     guard: GuardView
     places: OurPlaces
+    ahead: Callable[[], float] = float  # seconds that the machine's clock is ahead of `Inquiry.wall`: it was set
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class Inquiry:
     source: Hop  # where it came from
     context: Context
     now: float  # monotonic seconds
-    wall: float  # seconds since 1970
+    wall: float  # seconds since 1970, without the jumps of the machine's clock: for what expires
     trace: Trace
     uri: Uri  # the URI sought: at first the Request-URI
     near: Hop | None = None  # the socket of ours it came in by
@@ -100,6 +103,11 @@ class Inquiry:
     looked_up: dict[tuple[str, str], tuple[str, ...]] | None = None  # rows from elsewhere, for this call (SOURCES)
     zones: tuple[PutTimezone, ...] = ()  # time zones fetched for the script of this REGISTER, to be kept
     conflicts: int = 0  # how often another server was first
+
+    @property
+    def clock_time(self) -> float:
+        """Seconds since 1970 as the machine's clock has it now: what people call the time."""
+        return self.wall + self.context.ahead()
 
     def toward(
         self,

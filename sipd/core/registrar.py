@@ -75,7 +75,7 @@ def _answer(inquiry: Inquiry, tables: Tables, aor: str, made: Bindings, script: 
             headers.append(("Require", "outbound"))
             if settings.flow_timer and is_direct(request):
                 headers.append(("Flow-Timer", str(settings.flow_timer)))
-    headers.append(("Date", date_value(int(wall))))
+    headers.append(("Date", date_value(int(inquiry.clock_time))))
     if "Path" in request.names:
         headers.extend(("Path", value) for value in request.values("Path"))
     if settings.service_route:

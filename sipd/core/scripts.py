@@ -41,7 +41,7 @@ def facts_of(inquiry: Inquiry, decision: RunScript) -> Facts:
         request.from_,
         as_address(uri, owner) if direction == "incoming" else uri,
         request.to,
-        datetime.fromtimestamp(inquiry.wall, UTC),
+        datetime.fromtimestamp(inquiry.clock_time, UTC),
         first("Subject") if "Subject" in names else None,
         first("Organization") if "Organization" in names else None,
         first("User-Agent") if "User-Agent" in names else None,

@@ -49,6 +49,7 @@ from sipd.server.mailing import Mailer
 from sipd.server.pins import Pins, drop_dead
 from sipd.server.prepared import Prepared
 from sipd.server.scheme import check_scheme
+from sipd.server.wall import WallClock, awake_or_asleep, bring_back
 from sipd.store import VARIABLE, Cache, Writer, first_start, locate, open_store
 from sipd.store.local_zone import local_zone, use_zone_files
 from sipd.transaction import Transactions
@@ -111,7 +112,7 @@ async def _main(options: Options, say: Say, ready: Callable[[], None] | None, se
     opened = await open_database(options, say)
     try:
         network = open_network(opened)
-        house = furnish(opened.cache, Writer(opened.store, opened.cache), network)
+        house = furnish(opened.cache, Writer(opened.store, opened.cache), network, elapsed=awake_or_asleep)
         show_more(house, debug_of(opened), say)
         if options.check:
             say("sipd: everything could be opened")
@@ -248,12 +249,14 @@ def furnish(
     now: Callable[[], float] | None = None,
     wall: Callable[[], float] = time.time,
     resolver: Resolver | None = None,
+    elapsed: Callable[[], float] | None = None,
 ) -> House:
-    """A House from its equals; `serve` brings it to life."""
+    """A House from its equals; `serve` brings it to life. `elapsed`: what jumps of `wall` are known by; none: `now`."""
     settings = cache.settings
     seal = Seal(cache.secret_key)
     if now is None:  # the clock itself, as trio.current_time() asks it each time: this is called a lot
         now = trio.lowlevel.current_clock().current_time
+    clock = WallClock(wall, elapsed or now, log_jump)
     guard = Guard(NonceWindows(not_before=f"{int(wall()):08x}"))
     counters = Counters()
     resolver = resolver or Resolver(listening=lambda: network.listening)
@@ -265,9 +268,9 @@ def furnish(
         transactions=Transactions(now, capacity=settings.max_transactions),
         seal=seal,
         admission=Admission(guard, LOG),
-        context=Context(seal, guard, network),
+        context=Context(seal, guard, network, clock.how_far_ahead),
         now=now,
-        wall=wall,
+        wall=clock,
         start_task=_no_nursery,
         counters=counters,
         diary=Diary(writer, lambda: cache.settings.script_log_lines, now, counters, LOG),
@@ -293,6 +296,12 @@ def furnish(
     return house
 
 
+def log_jump(seconds: float) -> None:
+    """One line for a clock that was set."""
+    text = "the machine's clock was set; registrations keep the time they have left"
+    LOG.event("clock_set", seconds=f"{seconds:+.0f}", text=text)
+
+
 def _no_nursery(task: Callable[[], Awaitable[None]]) -> None:
     raise RuntimeError("the house is not being served")
 
@@ -315,6 +324,7 @@ async def serve(house: House, task_status: trio.TaskStatus[None] = trio.TASK_STA
         await nursery.start(house.writer.run)
         await nursery.start(house.tables.watch_outside)
         nursery.start_soon(sweep, house)
+        nursery.start_soon(bring_back, house)
         nursery.start_soon(Prepared(house).run)
         nursery.start_soon(house.mailer.run)
         drop_dead(house, house.tables.bindings_with_flow())

@@ -108,6 +108,10 @@ class Cache:
         """The committed bindings; expired ones stay until the sweep."""
         return self.image.bindings.get(aor, ())
 
+    def with_bindings(self) -> list[str]:
+        """The addresses-of-record that have any."""
+        return list(self.image.bindings)
+
     def bindings_with_flow(self) -> Iterator[Binding]:
         """Of all users those that came by a flow to be kept."""
         return self.image.bindings.with_flow()

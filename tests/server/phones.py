@@ -228,6 +228,11 @@ class World(Served):
     resolver: FixedResolver
     count: int = 0
     phones: dict[str, Phone] = field(default_factory=dict)
+    set_by: list[float] = field(default_factory=list)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the machine's clock on by so many seconds, or back."""
+        self.set_by.append(seconds)
 
     def phone(self, name: str, does: str = "rings", **more) -> Phone:
         host = more.pop("host", f"10.0.1.{len(self.phones) + 1}")
@@ -267,8 +272,9 @@ async def open_world(
     start = trio.current_time()
     resolver = FixedResolver(clock=trio.current_time)
     resolver.found = {}
+    set_by: list[float] = []
     served = await open_served(
-        nursery, host, domain, users, resolver, lambda: wall + trio.current_time() - start,
+        nursery, host, domain, users, resolver, lambda: wall + sum(set_by) + trio.current_time() - start,
         also=[at.host], store=store, **settings,
     )  # fmt: skip
-    return World(served.cache, served.store, served.house, network, nursery, resolver)
+    return World(served.cache, served.store, served.house, network, nursery, resolver, set_by=set_by)
