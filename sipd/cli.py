@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sipd import __version__
-from sipd.errors import SetupError
+from sipd.errors import SetupError, StoreAway
 from sipd.hiding import Parser, hide_passwords
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sipd: {fault.text}", file=sys.stderr)
         if fault.hint:
             print(f"      {fault.hint}", file=sys.stderr)
+        return 1
+    except StoreAway as fault:
+        print(f"sipd: the database can't be reached: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sipd import __version__
+from tests.running import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,3 +81,11 @@ def test_check_opens_everything_and_ends(tmp_path: Path) -> None:
     done = sipd("-D", initialised(tmp_path), "--listen", "udp:127.0.0.1:0", "--check", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "could be opened" in done.stdout
+
+
+def test_a_database_server_that_is_not_there_is_said_without_a_traceback(tmp_path: Path) -> None:
+    done = sipd("-X", cwd=tmp_path, SIPD_DATABASE=f"sql://sipd:s3cret@127.0.0.1:{free_port()}/sip")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr

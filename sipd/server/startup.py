@@ -164,7 +164,7 @@ async def open_database(options: Options, say: Say) -> Opened:
     os.environ.pop(VARIABLE, None)  # it may hold a password: programs that we start need not have it
     for warning in url.warnings:
         LOG.event("warning", text=warning)
-    store = open_store(url, serving=not options.check)
+    store = open_store(url, serving=not options.check, name=options.server or "")
     new_users: list[tuple[str, str]] = []
     if not await store.exists():
         if options.check:

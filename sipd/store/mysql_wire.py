@@ -368,4 +368,4 @@ def _os_words(error: OSError) -> str:
         return ", ".join(dict.fromkeys(words)) or str(error)
     if isinstance(cause, OSError):
         return _os_words(cause)
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)

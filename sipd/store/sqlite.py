@@ -285,7 +285,7 @@ class SqliteStore:
             connection.execute("SAVEPOINT whole")
         try:
             for change in group:
-                sql.WRITE[type(change)](self._execute, change)
+                sql.run(self._execute, change)
         except (*REFUSALS, Refused) as error:
             if not alone:
                 connection.execute("ROLLBACK TO whole")
@@ -344,7 +344,7 @@ class SqliteStore:
                 create_tables(connection)
                 connection.execute(sql.PUT_META, ("secret_key", secret_key.hex()))
                 for change in changes:
-                    sql.WRITE[type(change)](connection.execute, change)
+                    sql.run(connection.execute, change)
                 connection.execute("COMMIT")
             finally:
                 connection.close()

@@ -10,12 +10,13 @@ update.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from sipd.rows import (
     AddScriptLog,
     Binding,
+    Change,
     DropAlias,
     DropBinding,
     DropDelegate,
@@ -61,6 +62,9 @@ class Ran(Protocol):
 
 Execute = Callable[[str, Sequence[Value]], Ran]
 """Runs one statement with its parameters."""
+
+Steps = Generator[tuple[str, Sequence[Value]], Ran, None]
+"""The statements of a change, one after another; each is sent what it came to. So any driver can run them."""
 
 CHANGE_BINDING: Final = """
     UPDATE contacts SET q = ?, expires_at = ?, call_id = ?, cseq = ?, action = ?, path = ?, received = ?,
@@ -168,10 +172,9 @@ ALL_TIMEZONES: Final = "SELECT url, data, fetched FROM timezones"
 SCRIPT_LOG: Final = "SELECT aor, logged_at, name, line FROM script_log WHERE aor = ? ORDER BY id DESC LIMIT ?"
 
 
-def put_binding(execute: Execute, change: PutBinding) -> None:
-    """The way of every REGISTER: most refresh a row that is there, of which an UPDATE writes one page and no index."""
-    b = change.binding
-    row = (
+def binding_row(b: Binding) -> tuple[Value, ...]:
+    """The values of CHANGE_BINDING, and of ADD_BINDING."""
+    return (
         b.q,
         b.expires_at,
         b.call_id,
@@ -189,88 +192,110 @@ def put_binding(execute: Execute, change: PutBinding) -> None:
         b.uri,
         b.key,
     )
-    if not execute(CHANGE_BINDING, row).rowcount:
-        execute(ADD_BINDING, row)
 
 
-def put_script(execute: Execute, change: PutScript) -> None:
+def put_binding(change: PutBinding) -> Steps:
+    """The way of every REGISTER: most refresh a row that is there, of which an UPDATE writes one page and no index."""
+    row = binding_row(change.binding)
+    if not (yield CHANGE_BINDING, row).rowcount:
+        yield ADD_BINDING, row
+
+
+def run(execute: Execute, change: Change) -> None:
+    """Carry out one change. Raises what `execute` raises, and Conflict."""
+    steps = WRITE[type(change)](change)
+    step = next(steps, None)
+    while step is not None:
+        ran = execute(*step)
+        try:
+            step = steps.send(ran)
+        except StopIteration:
+            return
+
+
+def one(statement: str, row: Sequence[Value]) -> Steps:
+    """A change that is one statement."""
+    yield statement, row
+
+
+def put_script(change: PutScript) -> Steps:
     """The version counts up from the last there was, whatever the row says."""
     s = change.script
     key = (s.aor, s.kind)
     row = (s.text, s.media_type, s.modified, s.modified_by, *key)
-    if not execute(CHANGE_SCRIPT, row).rowcount:
-        execute(ADD_SCRIPT, (*row, int(s.enabled), *key))
-    execute(SCRIPT_WAS_STORED, (change.what, *key))
-    execute(SWEEP_SCRIPT_VERSIONS, key * 2)
+    if not (yield CHANGE_SCRIPT, row).rowcount:
+        yield ADD_SCRIPT, (*row, int(s.enabled), *key)
+    yield SCRIPT_WAS_STORED, (change.what, *key)
+    yield SWEEP_SCRIPT_VERSIONS, key * 2
 
 
-def drop_script(execute: Execute, change: DropScript) -> None:
+def drop_script(change: DropScript) -> Steps:
     """The removal is a version too, without a text; that of nothing is none."""
     key = (change.aor, change.kind)
-    execute(SCRIPT_WAS_REMOVED, (b"", change.modified, change.modified_by, *key))
-    execute(DROP_SCRIPT, key)
-    execute(SWEEP_SCRIPT_VERSIONS, key * 2)
+    yield SCRIPT_WAS_REMOVED, (b"", change.modified, change.modified_by, *key)
+    yield DROP_SCRIPT, key
+    yield SWEEP_SCRIPT_VERSIONS, key * 2
 
 
-def enable_script(execute: Execute, change: EnableScript) -> None:
+def enable_script(change: EnableScript) -> Steps:
     """The switch is a version too, when it was moved."""
     key, enabled = (change.aor, change.kind), int(change.enabled)
-    if execute(ENABLE_SCRIPT, (enabled, *key, enabled)).rowcount:
+    if (yield ENABLE_SCRIPT, (enabled, *key, enabled)).rowcount:
         what = "enabled" if change.enabled else "disabled"
-        execute(SCRIPT_WAS_SWITCHED, (change.modified, change.modified_by, what, *key))
-        execute(SWEEP_SCRIPT_VERSIONS, key * 2)
+        yield SCRIPT_WAS_SWITCHED, (change.modified, change.modified_by, what, *key)
+        yield SWEEP_SCRIPT_VERSIONS, key * 2
 
 
-def put_user(execute: Execute, change: PutUser) -> None:
+def put_user(change: PutUser) -> Steps:
     """The user's own row only."""
     row = (*change.user[1:], change.user.aor)
-    if not execute(CHANGE_USER, row).rowcount:
-        execute(ADD_USER, row)
+    if not (yield CHANGE_USER, row).rowcount:
+        yield ADD_USER, row
 
 
-def expect(execute: Execute, change: Expect) -> None:
+def expect(change: Expect) -> Steps:
     """Raises Conflict when another one came first."""
     aor, version = change
     if version:
-        if execute(NEXT_VERSION, change).rowcount:
+        if (yield NEXT_VERSION, change).rowcount:
             return
-    elif not execute(HAS_VERSION, (aor,)).rowcount:
-        execute(FIRST_VERSION, (aor,))
+    elif not (yield HAS_VERSION, (aor,)).rowcount:
+        yield FIRST_VERSION, (aor,)
         return
     raise Conflict(f"the bindings of {aor} were changed meanwhile")
 
 
-def put_settings(execute: Execute, change: PutSettings) -> None:
+def put_settings(change: PutSettings) -> Steps:
     """The columns stand in the order of the fields."""
-    execute(PUT_SETTINGS, change.settings)
+    yield PUT_SETTINGS, change.settings
 
 
-WRITE: Final[Mapping[type, Callable[[Execute, Any], object]]] = {
+WRITE: Final[Mapping[type, Callable[[Any], Steps]]] = {
     PutBinding: put_binding,
-    DropBinding: lambda execute, change: execute(DROP_BINDING, change[:3]),  # why is not kept
+    DropBinding: lambda change: one(DROP_BINDING, change[:3]),  # why is not kept
     PutScript: put_script,
     DropScript: drop_script,
     EnableScript: enable_script,
     PutUser: put_user,
-    DropUser: lambda execute, change: execute(DROP_USER, change),
-    PutDomain: lambda execute, change: execute(PUT_DOMAIN, change),
-    DropDomain: lambda execute, change: execute(DROP_DOMAIN, change),
-    PutDelegate: lambda execute, change: execute(PUT_DELEGATE, change),
-    DropDelegate: lambda execute, change: execute(DROP_DELEGATE, change),
-    PutAlias: lambda execute, change: execute(PUT_ALIAS, change),
-    DropAlias: lambda execute, change: execute(DROP_ALIAS, change),
-    PutDial: lambda execute, change: execute(PUT_DIAL, change),
-    DropDial: lambda execute, change: execute(DROP_DIAL, change),
+    DropUser: lambda change: one(DROP_USER, change),
+    PutDomain: lambda change: one(PUT_DOMAIN, change),
+    DropDomain: lambda change: one(DROP_DOMAIN, change),
+    PutDelegate: lambda change: one(PUT_DELEGATE, change),
+    DropDelegate: lambda change: one(DROP_DELEGATE, change),
+    PutAlias: lambda change: one(PUT_ALIAS, change),
+    DropAlias: lambda change: one(DROP_ALIAS, change),
+    PutDial: lambda change: one(PUT_DIAL, change),
+    DropDial: lambda change: one(DROP_DIAL, change),
     Expect: expect,
-    PutPeer: lambda execute, change: execute(PUT_PEER, change.peer),
-    DropPeer: lambda execute, change: execute(DROP_PEER, change),
+    PutPeer: lambda change: one(PUT_PEER, change.peer),
+    DropPeer: lambda change: one(DROP_PEER, change),
     PutSettings: put_settings,
-    AddScriptLog: lambda execute, change: execute(ADD_SCRIPT_LOG, change),
-    TrimScriptLog: lambda execute, change: execute(TRIM_SCRIPT_LOG, (change.aor, change.aor, change.most)),
-    PutTimezone: lambda execute, change: execute(PUT_TIMEZONE, change),
-    DropTimezone: lambda execute, change: execute(DROP_TIMEZONE, change),
-    PutLicence: lambda execute, change: execute(PUT_LICENCE, change),
-    Touch: lambda execute, change: execute(PUT_META, ("touched", f"{change.at:.0f}")),
+    AddScriptLog: lambda change: one(ADD_SCRIPT_LOG, change),
+    TrimScriptLog: lambda change: one(TRIM_SCRIPT_LOG, (change.aor, change.aor, change.most)),
+    PutTimezone: lambda change: one(PUT_TIMEZONE, change),
+    DropTimezone: lambda change: one(DROP_TIMEZONE, change),
+    PutLicence: lambda change: one(PUT_LICENCE, change),
+    Touch: lambda change: one(PUT_META, ("touched", f"{change.at:.0f}")),
 }
 """What to run for each kind of change. (Any: each function takes the key's own type.)"""
 

@@ -35,6 +35,7 @@ from sipd.rows import (
 )
 from sipd.store import Cache, Conflict, Key, MemoryStore, Refused, Snapshot, SqliteStore, create
 from sipd.store.base import Removed
+from tests.store.conftest import on_mariadb
 from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
 
 KEY = "secret_key"
@@ -380,8 +381,26 @@ CHANGES = st.one_of(
 )
 
 
+EXPECTED = st.lists(st.builds(Expect, AORS, st.integers(0, 3)), max_size=1)
+GROUPS = st.builds(lambda first, rest: [*first, *rest], EXPECTED, st.lists(CHANGES, max_size=4))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(groups=st.lists(GROUPS, max_size=8))
+async def test_mysql_carries_out_many_groups_at_once_as_memory_does_one_by_one(groups, mariadb):
+    memory, shared = MemoryStore(), await on_mariadb(mariadb)
+    try:
+        await create(memory, ["example.com"], more=USERS)
+        in_memory, on_disk = await memory.apply(groups), await shared.apply(groups)
+        assert [error is None for error in in_memory] == [error is None for error in on_disk]
+        left, right = await contents(memory), await contents(shared)
+        assert left._replace(secret_key=b"") == right._replace(secret_key=b"")
+    finally:
+        await shared.close()
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(groups=st.lists(st.lists(CHANGES, max_size=4), max_size=6))
+@given(groups=st.lists(GROUPS, max_size=6))
 async def test_all_stores_and_the_cache_agree(groups, tmp_path_factory):
     memory, sqlite = MemoryStore(), SqliteStore(tmp_path_factory.mktemp("agree") / "sip.sqlite3")
     for store in (memory, sqlite):

@@ -293,7 +293,10 @@ def shared_shell(tmp_path_factory):
         (("-D", "sqlite:text"), "is not an SQLite database"),
         (("-D", "sqlite:other.sqlite3"), "but none of sipd's"),
         (("-D", "postgres://root:secretive@db/sip"), "not a database URL: 'postgres:***'"),
-        (("-D", "sql://root:secretive@db/sip"), "comes with a later version"),
+        (
+            ("-D", "sql://root:secretive@127.0.0.1:1/sip"),
+            "@127.0.0.1:1/sip: 127.0.0.1:1: Connection refused",
+        ),
         (("-D", "memory:"), "inside one running sipd"),
         (("-f", "nofile"), "there is no file"),
         (("-f", "text"), "has 20 lines"),
