@@ -47,8 +47,8 @@ _NOW: Final[Mapping[Dialect, str]] = {
 }
 _BODY: Final[Mapping[Dialect, str]] = {"sqlite": "BEGIN {}; END", "mysql": "{}"}
 
-_EVENTS: Final = {"INSERT": ("NEW",), "DELETE": ("OLD",), "UPDATE": ("OLD", "NEW")}
-"""What happens to a row, and which of its two states have a key to be logged: an update may change the key."""
+_EVENTS: Final = ("INSERT", "DELETE", "UPDATE")
+"""What happens to a row. An update may change its key: then the old one and the new one are logged."""
 
 
 def create_triggers(dialect: Dialect) -> list[str]:
@@ -67,12 +67,16 @@ def trigger_names() -> list[str]:
 
 
 def _create(dialect: Dialect, table: str, event: str) -> str:
-    rows = " UNION ".join(  # which leaves one of two that are the same
-        f"SELECT {_ORIGIN[dialect]}, '{table}', {state}.{LOGGED[table]}, {_NOW[dialect]}" for state in _EVENTS[event]
-    )
-    body = f"INSERT INTO change_log (origin, what, name, changed_at) {rows}"
-    head = f"CREATE TRIGGER {_name(table, event)} AFTER {event} ON {table} FOR EACH ROW"
-    return f"{head} {_BODY[dialect].format(body)}"
+    key = LOGGED[table]
+    new, old = (f"{_ORIGIN[dialect]}, '{table}', {state}.{key}, {_NOW[dialect]}" for state in ("NEW", "OLD"))
+    insert = "INSERT INTO change_log (origin, what, name, changed_at)"
+    if event != "UPDATE":
+        body = _BODY[dialect].format(f"{insert} VALUES ({new if event == 'INSERT' else old})")
+    elif dialect == "sqlite":
+        body = f"BEGIN {insert} SELECT {new} UNION SELECT {old}; END"  # which leaves one of two that are the same
+    else:  # whose UNION makes a table for each row, which takes it a millisecond
+        body = f"BEGIN {insert} VALUES ({new}); IF OLD.{key} <> NEW.{key} THEN {insert} VALUES ({old}); END IF; END"
+    return f"CREATE TRIGGER {_name(table, event)} AFTER {event} ON {table} FOR EACH ROW {body}"
 
 
 def _name(table: str, event: str) -> str:
