@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sipd.store.ddl import createsip, statements
+from sipd.store.ddl import createsip, creating, statements
 from sipd.store.triggers import LOGGED, create_triggers, drop_triggers, trigger_names
 from tests.mariadb import MariaDb
 
@@ -53,10 +53,10 @@ class Maria:
     def __init__(self, server):
         self.server = server
         self.name = server.new_database()
-        self.run(createsip(), *create_triggers("mysql"))
+        self.run(*(step.statement.rstrip(";") for step in creating()), *create_triggers("mysql"))
 
     def run(self, *statements):
-        self.server.run(";\n".join((*statements, "")), self.name)
+        self.server.run("DELIMITER //\n" + "".join(f"{statement} //\n" for statement in statements), self.name)
 
     def rows(self, statement):
         return [tuple(line.split("\t")) for line in self.server.run(f"{statement};", self.name).splitlines()]
