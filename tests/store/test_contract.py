@@ -365,6 +365,7 @@ class TestStore:
 
 
 AORS = st.sampled_from([ALICE, BOB, "carol@example.com"])
+TIMES = st.floats(0, 4e9)
 URIS = st.sampled_from(["sip:1@h", "sip:2@h", "sip:3@h"])
 CHANGES = st.one_of(
     st.builds(PutBinding, st.builds(binding, AORS, URIS, cseq=st.integers(0, 5))),
@@ -372,8 +373,8 @@ CHANGES = st.one_of(
     st.builds(PutUser, st.builds(user, AORS, level=st.sampled_from(["never", "required"]))),
     st.builds(DropUser, AORS),
     st.builds(PutScript, st.builds(script, AORS, st.binary(max_size=3))),
-    st.builds(DropScript, AORS, st.just("cpl")),
-    st.builds(EnableScript, AORS, st.just("cpl"), st.booleans()),
+    st.builds(DropScript, AORS, st.just("cpl"), TIMES),
+    st.builds(EnableScript, AORS, st.just("cpl"), st.booleans(), TIMES),
     st.builds(PutDelegate, AORS, AORS),
     st.builds(DropDelegate, AORS, AORS),
     st.builds(PutDomain, st.sampled_from(["a", "b"]), st.just("a")),
