@@ -13,6 +13,7 @@ PAGES = {
     "import.md": ("alice",),
     "users.md": (),
     "registration.md": ("alice", "bob", "carol"),
+    "database.md": ("alice",),
 }
 """Page -> the users of example.com that it speaks of."""
 
