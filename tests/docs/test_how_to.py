@@ -14,6 +14,7 @@ PAGES = {
     "users.md": (),
     "registration.md": ("alice", "bob", "carol"),
     "database.md": ("alice",),
+    "authentication.md": ("alice",),
 }
 """Page -> the users of example.com that it speaks of."""
 
