@@ -209,3 +209,9 @@ def test_a_challenge_can_be_read_back(stale, qop):
     made = parse_auth(challenge('our "realm"', "abc", "SHA-256", qop=qop, stale=stale))
     wanted = {"realm": 'our "realm"', "nonce": "abc", "algorithm": "SHA-256", "qop": qop}
     assert made.params == (wanted | {"stale": "true"} if stale else wanted)
+
+
+def test_a_challenge_has_the_quotation_marks_it_must():
+    """RFC 7616 §3.3: round realm, nonce and qop, and not round algorithm and stale."""
+    made = challenge("r", "n", "SHA-256", qop="auth,auth-int", stale=True)
+    assert made == 'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth,auth-int", stale=true'

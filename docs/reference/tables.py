@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEANINGS: Final = {
-    "auth": "how users prove who they are; `basic`: by password over TLS and loopback, by digest elsewhere; `none`:"
-    " nobody has to (for trying things out)",
+    "auth": "how users prove who they are; `basic`: besides, over TLS and from this machine, by the password itself;"
+    " `none`: nobody has to (for trying things out)",
     "digest_uri_check": "how far the `uri` of the credentials must agree with the Request-URI",
     "mode": "`proxy`: send requests on; `redirect`: tell the caller where to go; `stateless`: send on what has one"
     " way without keeping anything of it (§16.11)",
@@ -50,6 +50,8 @@ MEANINGS: Final = {
     "max_expires": "seconds; a longer binding is cut to this",
     "max_contacts": "bindings of one user",
     "nonce_life": "seconds that a nonce may be used",
+    "digest_qop": "what a digest protects, as the phone chooses: `auth`: method and URI; `auth-int`: the body too"
+    " (RFC 7616 §3.3)",
     "max_script": "bytes of a script",
     "max_transactions": "requests waiting for their answer; more are refused with 503",
     "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-512-256, SHA-256, MD5",
@@ -152,6 +154,11 @@ LIMITS: Final = (
     ("Network", "seconds that a connection without a live binding may be silent", stream.PATIENCE.idle),
     ("Network", "bytes of one WebSocket message (more: it is closed with 1009)", websocket.MAX_MESSAGE),
     ("Network", "places told as dead by ICMP in one second; further ones are left to the timers", udp.MAX_REFUSALS),
+    ("Network", "failed log-ins of one address as one user until each further answer waits", guard.Failures().allowed),
+    ("Network", "the same as whatever user", guard.Failures().allowed_in_all),
+    ("Network", "seconds between two looks at further ones as that user", guard.HOLD),
+    ("Network", "the same as another user", guard.HOLD_IN_ALL),
+    ("Network", "challenges that wait at once (more: they are not sent)", dispatch.MOST_DELAYED),
     ("Network", "requests over `max_request_rate` that hear 503 in one second, as one in so many of it", dispatch.TOLD),
     ("Network", "names looked up at a time", resolver.MAX_LOOKUPS),
     ("Network", "seconds that one look-up of a name may take", resolver.TIMEOUT),

@@ -15,6 +15,7 @@ from sipd.guard import Guard
 from sipd.hop import Hop
 from sipd.message import parse_auth, parse_uri
 from sipd.rows import Binding
+from sipd.store.secrets import user_row
 from tests.core.tables import ALICE, BOB, PASSWORD, PHONE, WALL, House, credentials, register, request, user
 
 URI = f"sip:{BOB}"
@@ -245,6 +246,19 @@ def test_a_request_that_guesses_as_many_users_is_as_many_failures():
     lines = [f"Proxy-Authorization: {credentials(asked, 'INVITE', URI, username=name)}" for name in names]
     marks = made.decide(request("INVITE", URI, *lines)).marks
     assert sorted(mark.username for mark in marks) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["jösé", "Jäsøn Doe", "мир", 'a"b\\c'])
+@pytest.mark.parametrize("password", ["Secret, or not?", "☃ м:中", ""])
+def test_names_and_passwords_are_of_any_letters(name, password):
+    made = house()
+    aor = f"{name}@example.com"
+    made.tables.users[aor] = user_row(aor, "example.com", password)
+    for text in challenges(made.decide(register())):
+        answer = credentials(text, "REGISTER", "sip:example.com", username=name, password=password)
+        inquiry = made.inquiry(register(f"Authorization: {answer}"))
+        decide(inquiry, made.tables)
+        assert inquiry.identity.user == aor
 
 
 def test_a_count_used_is_stale_and_the_next_is_good():
