@@ -1,4 +1,4 @@
-"""What docs/how-to/authentication.md gives to fail2ban finds what the server writes, and nothing others have it write."""
+"""What docs/how-to/authentication.md gives to fail2ban finds what the server writes, and nothing that is forged."""
 
 from __future__ import annotations
 
