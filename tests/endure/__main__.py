@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from tests.endure.away import away
 from tests.endure.databases import Maria, Sqlite
+from tests.endure.failover import failover
 from tests.endure.faults import own_disk
+from tests.endure.galera import Cluster
 from tests.endure.kill import kill
 from tests.endure.scenes import on_mariadb, on_sqlite
 from tests.endure.together import together
@@ -56,6 +58,11 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--seconds", type=float, default=600)
     two.add_argument("--seed", type=int)
     two.set_defaults(run=run_nodes)
+    three = programs.add_parser("galera", help="three Galera nodes that are killed, and two servers on two of them")
+    three.add_argument("--kills", type=int, default=4)
+    three.add_argument("--seconds", type=float, default=60, help="of two servers on two nodes")
+    three.add_argument("--seed", type=int)
+    three.set_defaults(run=run_galera)
     return made
 
 
@@ -65,7 +72,7 @@ def run_kill(arguments: argparse.Namespace, directory: Path, chance: random.Rand
     database.start()
     try:
         victims = ("sipd", "database", "both") if arguments.kill_database else ("sipd",)
-        return not kill(database, arguments.rounds, chance, victims, say).faults
+        return not kill(database, chance.choices(victims, k=arguments.rounds), chance, say).faults
     finally:
         stop_all()
         database.stop()
@@ -91,6 +98,20 @@ def run_nodes(arguments: argparse.Namespace, directory: Path, chance: random.Ran
     database.start()
     try:
         return not together(database, [database.url] * 2, database.run, arguments.seconds, chance, say).wrong
+    finally:
+        stop_all()
+
+
+def run_galera(arguments: argparse.Namespace, directory: Path, chance: random.Random) -> bool:
+    """Whether nothing acknowledged was lost when nodes were killed, and two nodes answered as one."""
+    directory.chmod(0o711)  # the nodes are another user's
+    cluster = Cluster(directory)
+    try:
+        cluster.start()
+        good = failover(cluster, chance, arguments.kills, say)
+        cluster.renew()
+        urls = [cluster.url(0), cluster.url(1)]
+        return not together(cluster, urls, cluster.run, arguments.seconds, chance, say).wrong and good
     finally:
         stop_all()
 

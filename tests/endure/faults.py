@@ -78,7 +78,6 @@ def of_disk(directory: Path, before: Callable[[], None] = nothing) -> list[Fault
     filler = directory / "filler"
 
     def begin() -> None:
-        fill(filler)
         before()
         fill(filler)
 

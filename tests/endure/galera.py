@@ -113,7 +113,15 @@ class Cluster:
         """All up, one after the other, with an empty database."""
         for number, node in enumerate(self.nodes):
             node.start(first=number == 0)
+        self.renew()
+
+    def renew(self) -> None:
+        """Another database, empty as the first was."""
         self._name = self.nodes[0].new_database()
+
+    def run(self, statements: str) -> str:
+        """Carry out SQL at the last node, as its root."""
+        return self.nodes[-1].run(statements, self._name)
 
     def stop(self) -> None:
         """End all, the last one last."""
@@ -126,7 +134,7 @@ class Cluster:
         hosts = ",".join(f"{HERE}:{node.port}" for node in nodes)
         return self.nodes[0].url(self._name).replace(f"{HERE}:{self.nodes[0].port}", hosts)
 
-    def contacts(self, number: int) -> dict[str, State]:
+    def contacts(self, number: int = -1) -> dict[str, State]:
         """What that node has, when all that was committed before has come to it."""
         rows = self.nodes[number].run(f"SET SESSION wsrep_sync_wait = 1; {ROWS};", self._name).splitlines()
         return states((aor, uri, params) for aor, uri, params in (row.split("\t") for row in rows))

@@ -17,7 +17,7 @@ from tests.running import HERE, Child, free_port, start_sipd
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.endure.crowd import Tally
     from tests.endure.databases import Database
@@ -116,22 +116,21 @@ class Killing:
 
 def kill(
     database: Database,
-    rounds: int,
+    victims: Sequence[str],
     chance: random.Random,
-    victims: tuple[str, ...] = ("sipd",),
     say: Callable[[str], None] = print,
     every: int = 50,
 ) -> Tally:
-    """So many rounds on that database, which is started and holds nothing yet; what came of it."""
+    """A round for each of the victims, on a database that runs and holds nothing yet; what came of it."""
     people = users(USERS)
     prepare(database.url, people)
     with Wire() as wire:
         crowd = Crowd(wire, people, Wishes(chance))
         killing = Killing(database, chance, crowd, say)
         began = time.monotonic()
-        for number in range(1, rounds + 1):
-            killing.round(number, chance.choice(victims))
-            if number % every == 0 or number == rounds:
+        for number, victim in enumerate(victims, 1):
+            killing.round(number, victim)
+            if number % every == 0 or number == len(victims):
                 took = f"{time.monotonic() - began:.0f} s ({killing.started:.0f} s of starts)"
                 say(f"{number} rounds, {took}: {crowd.tally}")
         killing.end()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.endure.away import away
 from tests.endure.relay import Relay
-from tests.endure.scenes import on_sqlite
+from tests.endure.scenes import on_mariadb, on_sqlite
 
 SHORT = {"locked": 1.0, "file moved away": 0.5, "another file in its place": 0.5, "file size limited": 0.5}
 
@@ -24,6 +24,20 @@ def test_calls_and_truth_while_a_file_is_away(tmp_path):
         outcome = away(scene, warm_up=1.0)
     assert not outcome.wrong, outcome.wrong
     assert [seen.name for seen in outcome.seen] == list(SHORT)
+    for seen in outcome.seen[1:]:
+        assert seen.answers[503] > 5, f"it was not away at all: {seen}"
+    assert outcome.calls.done > 100
+
+
+SHORT_OF_MARIADB = {"frozen": 1.5, "killed": 0.5, "read-only": 0.5}
+
+
+def test_calls_and_truth_while_mariadb_is_away(tmp_path):
+    with on_mariadb(tmp_path, tmp_path, random.Random(98)) as scene:
+        faults = {fault.name: fault for fault in scene.faults}
+        scene.faults = [faults[name]._replace(seconds=seconds) for name, seconds in SHORT_OF_MARIADB.items()]
+        outcome = away(scene, warm_up=1.0)
+    assert not outcome.wrong, outcome.wrong
     for seen in outcome.seen[1:]:
         assert seen.answers[503] > 5, f"it was not away at all: {seen}"
     assert outcome.calls.done > 100

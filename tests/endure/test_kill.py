@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from tests.endure.databases import Sqlite
+from tests.endure.databases import Maria, Sqlite
 from tests.endure.kill import kill
 from tests.running import stop_all
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.fixture
@@ -21,11 +21,29 @@ def chance():
     return random.Random(seed)
 
 
-def test_what_was_answered_outlives_a_kill(tmp_path, chance):
-    try:
-        tally = kill(Sqlite(tmp_path), ROUNDS, chance)
-    finally:
-        stop_all()
+@pytest.fixture(params=[Sqlite, Maria])
+def database(request, tmp_path):
+    """One that runs and is empty."""
+    made = request.param(tmp_path)
+    made.start()
+    yield made
+    stop_all()
+
+
+def test_what_was_answered_outlives_a_kill_of_the_server(database, chance):
+    tally = kill(database, ["sipd"] * ROUNDS, chance)
     assert not tally.faults, tally.faults.words
     assert tally.acknowledged > 10 * ROUNDS
     assert set(tally.answers) == {200}, tally
+
+
+def test_what_was_answered_outlives_a_kill_of_the_database(tmp_path, chance):
+    database = Maria(tmp_path)
+    database.start()
+    try:
+        tally = kill(database, ["database", "both", "database"], chance)
+    finally:
+        stop_all()
+    assert not tally.faults, tally.faults.words
+    assert tally.acknowledged > 10
+    assert {200} < set(tally.answers) <= {200, 500, 503}, tally
