@@ -19,6 +19,7 @@ from tests.endure.faults import own_disk
 from tests.endure.galera import Cluster
 from tests.endure.kill import kill
 from tests.endure.scenes import on_mariadb, on_sqlite
+from tests.endure.synced import traced
 from tests.endure.together import together
 from tests.running import stop_all
 
@@ -63,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
     three.add_argument("--seconds", type=float, default=60, help="of two servers on two nodes")
     three.add_argument("--seed", type=int)
     three.set_defaults(run=run_galera)
+    synced = programs.add_parser("synced", help="by strace: whether each 200 leaves after the disk has the change")
+    synced.add_argument("--seconds", type=float, default=10)
+    synced.add_argument("--seed", type=int)
+    synced.set_defaults(run=run_synced)
     return made
 
 
@@ -114,6 +119,13 @@ def run_galera(arguments: argparse.Namespace, directory: Path, chance: random.Ra
         return not together(cluster, urls, cluster.run, arguments.seconds, chance, say).wrong and good
     finally:
         stop_all()
+
+
+def run_synced(arguments: argparse.Namespace, directory: Path, chance: random.Random) -> bool:
+    """Whether no 200 left too early."""
+    order, tally = traced(directory, arguments.seconds, chance)
+    say(f"200 after the sync: {order.after}, before: {order.before}; {order.syncs} syncs; {tally}")
+    return order.after > 0 and not order.before
 
 
 def say(text: str) -> None:

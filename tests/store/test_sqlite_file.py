@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -10,6 +11,7 @@ from sipd.errors import SetupError, StoreAway
 from sipd.rows import PutBinding
 from sipd.store import SqliteStore, create
 from sipd.store.ddl import createsip
+from sipd.store.sqlite_file import connect
 from tests.store.rows import USERS, apply, binding
 
 
@@ -256,3 +258,12 @@ async def test_a_full_disk_takes_nothing_and_recovers(sqlite):
 async def test_apply_now_waits_for_the_disk(sqlite):
     assert sqlite.apply_now([[PutBinding(binding())]]) == [None]
     assert len((await sqlite.load_all()).bindings) == 1
+
+
+async def test_a_commit_waits_for_the_disk(sqlite):
+    """T54: as far as SQLite can say it; `python -m tests.endure synced` looks at the system calls."""
+    with closing(connect(sqlite.path, 1.0)) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)], (
+            "FULL: COMMIT ends when the log is on disk"
+        )
+        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
