@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tests.endure.crowd import Crowd, Wishes, users
 from tests.endure.databases import prepare
 from tests.endure.phone import Wire
-from tests.running import HERE, Child, free_port, start_sipd
+from tests.endure.warm import Server
+from tests.running import HERE, free_port
 
 if TYPE_CHECKING:
     import random
@@ -40,11 +41,9 @@ class Killing:
         self._database, self._chance, self._crowd, self._say = database, chance, crowd, say
         self._port = free_port()
         self._server = (HERE, self._port)
-        self._sipd = self._started()
+        self._sipd = Server(database.url, f"udp:{HERE}:{self._port}")
+        self._sipd.start()
         self.started = 0.0  # seconds that all starts of sipd took
-
-    def _started(self) -> Child:
-        return start_sipd(self._database.url, f"udp:{HERE}:{self._port}")
 
     def round(self, number: int, victims: str) -> None:
         """Load, kill the victims (`sipd`, `database` or `both`), start them, look."""
@@ -59,7 +58,7 @@ class Killing:
             if victims == "both":
                 self._database.start()
             began = time.monotonic()
-            self._sipd = self._started()
+            self._sipd.start()
             self.started += time.monotonic() - began
         self._look(f"round {number}, {victims} killed")
 
