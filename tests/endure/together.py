@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from sipd.rows import PutSettings, Settings
 from tests.endure.crowd import DOMAIN, users
 from tests.endure.databases import prepare
 from tests.endure.nodes import Nodes
@@ -95,10 +96,13 @@ def together(
 ) -> Seen:  # fmt: skip
     """Run one server for each URL, all of one database without tables as yet; what came of it."""
     people = users(USERS)
-    prepare(urls[0], {**people, VISITOR: PASSWORD})
-    ports = [free_port() for _ in urls]
-    servers = [(HERE, port) for port in ports]
-    children = [start_sipd(url, f"udp:{HERE}:{port}") for url, port in zip(urls, ports, strict=True)]
+    names = [f"node{number}" for number in range(len(urls))]
+    prepare(urls[0], {**people, VISITOR: PASSWORD}, [PutSettings(Settings(name)) for name in names])
+    servers = [(HERE, free_port()) for _ in urls]
+    children = [
+        start_sipd(url, f"udp:{HERE}:{port}", more=("-S", name))
+        for url, (_, port), name in zip(urls, servers, names, strict=True)
+    ]
     visitor = Visitor(VISITOR, PASSWORD)
     looker = Looker(visitor, servers, sql)
     with Wire() as wire:
