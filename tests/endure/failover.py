@@ -70,7 +70,8 @@ class Failover:
             for answer in self._crowd.step(0.05):
                 if answer.status == 200 and answer.began > since:
                     return time.monotonic() - since
-            assert time.monotonic() < since + BACK, f"nothing stored in {BACK} s\n{self.sipd.output}"
+            late = time.monotonic() > since + BACK
+            assert not late, f"nothing stored in {BACK} s\n{self.sipd.output}\n{self._cluster.shown}"
 
 
 def failover(cluster: Cluster, chance: random.Random, kills: int, say: Callable[[str], None] = print) -> bool:

@@ -44,13 +44,13 @@ class Node(MariaDb):
             "gmcast.listen_addr": f"tcp://127.0.0.1:{self.group}",
             "ist.recv_addr": f"127.0.0.1:{self.ist}",
             "ist.recv_bind": f"127.0.0.1:{self.ist}",
-            "evs.keepalive_period": "PT0.3S",
-            "evs.suspect_timeout": "PT1S",
-            "evs.inactive_timeout": "PT3S",
+            "evs.suspect_timeout": "PT3S",  # with one second two nodes of a busy machine lost each other too
+            "evs.inactive_timeout": "PT9S",
             "gcache.size": "64M",
         }
         return {
             "binlog_format": "ROW",
+            "log_bin_trust_function_creators": 1,  # else only SUPER may make the triggers of the change log
             "innodb_autoinc_lock_mode": 2,
             "wsrep_on": "ON",
             "wsrep_provider": str(PROVIDER),
@@ -70,7 +70,8 @@ class Node(MariaDb):
             shutil.copytree(template(), self._data)
         self.settings["wsrep_cluster_address"] = self._cluster.address
         defaults = self.directory / "my.cnf"
-        lines = [*self.settings.items(), ("datadir", self._data.resolve()), ("port", self.port)]
+        lines = [*self.settings.items(), ("datadir", self._data.resolve()), ("tmpdir", self._data.resolve())]
+        lines.append(("port", self.port))
         if os.getuid() == 0:
             give(self.directory, OWNER)
             lines.append(("user", OWNER))
@@ -122,6 +123,15 @@ class Cluster:
     def run(self, statements: str) -> str:
         """Carry out SQL at the last node, as its root."""
         return self.nodes[-1].run(statements, self._name)
+
+    @property
+    def shown(self) -> str:
+        """What all nodes are doing, for the message of a failure."""
+        return "\n".join(
+            f"{node.directory.name}: {node.state}\n{node.run('SHOW FULL PROCESSLIST;')}"
+            for node in self.nodes
+            if node.running
+        )
 
     def stop(self) -> None:
         """End all, the last one last."""
