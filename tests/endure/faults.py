@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.endure.databases import Maria, Sqlite
     from tests.endure.relay import Relay
+    from tests.mariadb import MariaDb
 
 
 class Fault(NamedTuple):
@@ -52,7 +54,7 @@ def of_mariadb(database: Maria, relay: Relay) -> list[Fault]:
         Fault("black hole", 20, lambda: silent(True), lambda: silent(False)),
         Fault("frozen long", 20, server.freeze, server.thaw),
         Fault("killed long", 20, server.kill, server.start),
-        *of_disk(database.directory),
+        *of_disk(database.directory, after=lambda: revive(server)),
     ]
 
 
@@ -71,7 +73,9 @@ def of_sqlite(database: Sqlite, pid: int) -> list[Fault]:
     ]
 
 
-def of_disk(directory: Path, before: Callable[[], None] = nothing) -> list[Fault]:
+def of_disk(
+    directory: Path, before: Callable[[], None] = nothing, after: Callable[[], object] = nothing
+) -> list[Fault]:
     """A disk that is full, where the database has one of its own; `before` takes away what room it has set aside."""
     if not directory.is_mount():
         return []
@@ -81,7 +85,24 @@ def of_disk(directory: Path, before: Callable[[], None] = nothing) -> list[Fault
         before()
         fill(filler)
 
-    return [Fault("disk full", 5, begin, filler.unlink)]
+    def end() -> None:
+        filler.unlink()
+        after()
+
+    return [Fault("disk full", 5, begin, end)]
+
+
+def revive(server: MariaDb) -> None:
+    """What a service manager does: InnoDB ends itself at some failed writes. Returns when it answers."""
+    deadline = time.monotonic() + 30
+    while server.running:
+        try:
+            server.run("SELECT 1;")
+            return
+        except AssertionError:
+            assert time.monotonic() < deadline, server.child.output
+            time.sleep(0.2)
+    server.start()
 
 
 def take_over_log(path: Path) -> None:
