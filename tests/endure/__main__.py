@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     going.set_defaults(run=run_away)
     two = programs.add_parser("nodes", help="two servers on one MariaDB, with a history check")
     two.add_argument("--seconds", type=float, default=600)
+    two.add_argument("--disturb", action="store_true", help="kill and freeze MariaDB all the while")
     two.add_argument("--seed", type=int)
     two.set_defaults(run=run_nodes)
     three = programs.add_parser("galera", help="three Galera nodes that are killed, and two servers on two of them")
@@ -102,7 +103,9 @@ def run_nodes(arguments: argparse.Namespace, directory: Path, chance: random.Ran
     database = Maria(directory)
     database.start()
     try:
-        return not together(database, [database.url] * 2, database.run, arguments.seconds, chance, say).wrong
+        urls, disturbed = [database.url] * 2, database.server if arguments.disturb else None
+        seen = together(database, urls, database.run, arguments.seconds, chance, say, disturbed=disturbed)
+        return not seen.wrong
     finally:
         stop_all()
 

@@ -160,12 +160,16 @@ class Nodes:
         """How many have been answered, or given up."""
         return sum(len(owner.history) for owner in self._owners)
 
-    def violations(self, database: Contacts) -> list[str]:
-        """Of each user whose answers, and what is stored now, fit no one order: why not."""
+    def violations(self, database: Contacts, *, changes_only: bool = False) -> list[str]:
+        """Of each user whose answers, and what is stored now, fit no one order: why not.
+
+        `changes_only`: whatever those heard who only asked.
+        """
         stored = database.contacts()
         found = []
         for owner in self._owners:
-            text = violation(owner.history, stored.get(owner.user, NOTHING))
+            history = [one for one in owner.history if not (changes_only and one.wish.asks_only)]
+            text = violation(history, stored.get(owner.user, NOTHING))
             if text:
                 found.append(f"{owner.user}: {text}")
         return found

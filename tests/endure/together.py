@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.endure.databases import Contacts
     from tests.endure.phone import Server
+    from tests.mariadb import MariaDb
 
 USERS = 30
 VISITOR, GUEST = "visitor", "guest"
@@ -90,11 +91,42 @@ class Looker(threading.Thread):
         self._visitor.register(self._servers[0], 0)
 
 
+class Disturber(threading.Thread):
+    """Kills and freezes a MariaDB all the while, until told to end."""
+
+    def __init__(self, server: MariaDb, chance: random.Random) -> None:
+        super().__init__(name="disturber")
+        self._server, self._chance = server, chance
+        self._ended = threading.Event()
+        self.times = 0
+
+    def end(self) -> None:
+        """It runs again, and stays so."""
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._ended.wait(self._chance.uniform(1, 3)):
+            self.times += 1
+            if self._chance.random() < 0.6:
+                self._server.kill()
+                self._ended.wait(self._chance.uniform(0, 0.5))
+                self._server.start()
+            else:
+                self._server.freeze()
+                self._ended.wait(self._chance.choice((0.5, 4.0)))
+                self._server.thaw()
+
+
 def together(
     database: Contacts, urls: Sequence[str], sql: Sql, seconds: float, chance: random.Random,
-    say: Callable[[str], None] = print, every: float = 60.0,
+    say: Callable[[str], None] = print, *, disturbed: MariaDb | None = None, every: float = 60.0,
 ) -> Seen:  # fmt: skip
-    """Run one server for each URL, all of one database without tables as yet; what came of it."""
+    """Run one server for each URL, all of one database without tables as yet; what came of it.
+
+    `disturbed`: kill and freeze this one all the while; then how soon a change
+    is seen is not looked at, and what a server only shows may be old.
+    """
     people = users(USERS)
     names = [f"node{number}" for number in range(len(urls))]
     prepare(urls[0], {**people, VISITOR: PASSWORD}, [PutSettings(Settings(name)) for name in names])
@@ -104,10 +136,11 @@ def together(
         for url, (_, port), name in zip(urls, servers, names, strict=True)
     ]
     visitor = Visitor(VISITOR, PASSWORD)
-    looker = Looker(visitor, servers, sql)
+    looker = Looker(visitor, servers, sql) if disturbed is None else Disturber(disturbed, chance)
     with Wire() as wire:
         nodes = Nodes(wire, people, servers, chance)
         seen = Seen(nodes, visitor)
+        nodes.go_on(1.0)
         looker.start()
         try:
             until = time.monotonic() + seconds
@@ -116,6 +149,7 @@ def together(
                 say(words(seen))
         finally:
             looker.end()
+        nodes.go_on(3.0)
         nodes.settle()
         time.sleep(SEEN_IN)
         seen.wrong = list(judged(seen, looker, database, children))
@@ -138,11 +172,14 @@ def words(seen: Seen) -> str:
     )
 
 
-def judged(seen: Seen, looker: Looker, database: Contacts, children: Sequence[Child]) -> Iterator[str]:
+def judged(seen: Seen, looker: Looker | Disturber, database: Contacts, children: Sequence[Child]) -> Iterator[str]:
     """What is not as it must be; nothing may be under way."""
-    if looker.failure is not None:
-        yield f"the visitor: {looker.failure!r}"
-    yield from seen.nodes.violations(database)
+    if isinstance(looker, Disturber):
+        yield from seen.nodes.violations(database, changes_only=True)
+    else:
+        if looker.failure is not None:
+            yield f"the visitor: {looker.failure!r}"
+        yield from seen.nodes.violations(database)
     yield from seen.nodes.disagreements(database)
     if not seen.nodes.answers.keys() <= {200, 400, 500, 503}:
         yield f"answers: {seen.nodes.answers}"
