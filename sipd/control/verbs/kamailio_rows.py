@@ -79,6 +79,7 @@ class House:
         self._domains = {row.name: row.canonical for row in snapshot.domains}
         self._old = {user.aor: user for user in snapshot.users}
         self._users: dict[str, User] = dict(self._old)  # as they will be
+        self._mains = set[str]()  # domains that another name of theirs has made
         self._left = set[str]()  # users who are there, and shall be left alone
         self._default = wishes.domain
         self.there: list[str] = []  # users who are there, where nobody said what to do with them
@@ -165,11 +166,14 @@ class House:
         canonical = name
         if group.lower() != name:
             canonical = self._groups().get(group, name)
+        if name in self._mains:  # another name of it came first
+            return 1
         if name in self._domains:
             raise Skip("is a local domain already")
         self._domains[name] = canonical
         if canonical not in self._domains:
             self._domains[canonical] = canonical
+            self._mains.add(canonical)
             self.changes.append(PutDomain(canonical, canonical))
         self.changes.append(PutDomain(name, canonical))
         return 1

@@ -16,6 +16,9 @@ import trio
 
 from sipd.errors import SetupError
 from sipd.store import parse_url
+from sipd.store.mysql_pool import Pool, Unreachable
+from sipd.store.mysql_setup import login_of, setup_error
+from sipd.store.mysql_wire import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +63,9 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 ORDER: Final = ("dpid", "pr", "id", "username", "domain")
 """What rows are ordered by, where a table has it: the rules of a dial plan by their priority."""
+
+CLOSING: Final = 2.0
+"""Seconds that ending the connection may take."""
 
 JULIAN_EPOCH: Final = 2440587.5
 """The Julian day of 1970-01-01 0:00 UTC: db_sqlite writes times as Julian days."""
@@ -111,7 +117,7 @@ def source_url(text: str) -> DatabaseUrl:
 
 async def read_tables(url: DatabaseUrl) -> Tables:
     """All tables that are wanted and there. Raises SetupError when there are none, or no way to them."""
-    tables = _read_file(url) if url.path is not None else _read_server(url)
+    tables = _read_file(url) if url.path is not None else await _read_server(url)
     await trio.lowlevel.checkpoint()
     if not tables:
         raise SetupError(
@@ -139,8 +145,33 @@ def _read_file(url: DatabaseUrl) -> Tables:
     return tables
 
 
-def _read_server(url: DatabaseUrl) -> Tables:
-    raise SetupError(f"{url.shown}: not yet")
+async def _read_server(url: DatabaseUrl) -> Tables:
+    """Over one connection, in one transaction: all of one moment. Raises SetupError, StoreAway."""
+    try:
+        pool = Pool(url.hosts, login_of(url))
+    except OSError as error:
+        raise SetupError(f"can't read the certificates of {url.shown}: {error}", "Correct the URL") from error
+    try:
+        async with pool.link() as link, link.tx("START TRANSACTION READ ONLY"):
+            tables: Tables = {}
+            for table in COLUMNS:
+                found = await link.fetch(
+                    "SELECT LOWER(column_name) FROM information_schema.columns"
+                    " WHERE table_schema = DATABASE() AND table_name = ?",
+                    (table,),
+                )
+                names = _wanted(table, {str(name) for (name,) in found})
+                if names:
+                    rows = await link.fetch(_select(table, names, "`{}`"))
+                    tables[table] = [Row(dict(zip(names, row, strict=True))) for row in rows]
+            return tables
+    except Unreachable as error:
+        raise setup_error(url.shown, url, error) from None
+    except Trouble as error:
+        raise SetupError(f"can't read {url.shown}: {error}", "May this user read Kamailio's tables?") from None
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
+            await pool.close()
 
 
 def _wanted(table: str, there: set[str]) -> list[str]:
