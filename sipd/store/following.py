@@ -15,7 +15,7 @@ import trio
 
 from sipd.errors import SetupError, StoreAway
 from sipd.store.base import Key
-from sipd.store.differences import differences, take
+from sipd.store.differences import differences, small_differences, take
 from sipd.store.image import Image
 from sipd.store.some import keys_of
 
@@ -121,32 +121,28 @@ class Following:
                 cache.lock.release()
 
     async def _swap(self, new: Image) -> Image:
-        """Put what has happened since on top, compare, and swap; gives the old one.
+        """Put what has happened since on top, swap, and tell what is different; gives the old one.
 
-        The lock is held: nothing more is committed, save by a store that needs no lock.
+        The lock is held: nothing is committed meanwhile.
         """
         cache = self._cache
         old = cache.image
         if self._read_meanwhile:
             keys = list(self._read_meanwhile)
             take(new, keys, await cache.store.load_some(keys))
-        steps: list[list[Change]] = []
-        while True:
-            meanwhile, self._meanwhile = self._meanwhile or [], []
-            for change in meanwhile:
+        while meanwhile := self._meanwhile:
+            self._meanwhile = meanwhile[SLICE:]
+            for change in meanwhile[:SLICE]:
                 new.apply(change)
-            steps.clear()
-            for step in differences(old, new):
-                steps.append(step)
+            if self._meanwhile:
                 await trio.lowlevel.checkpoint()
-            if not self._meanwhile:
-                break
         self._meanwhile = None
         cache.image = new
-        cache.heard(steps.pop())  # what calls go by beside users and bindings: in this turn
-        for step in steps:
+        cache.heard(small_differences(old, new))
+        for step in differences(old, new):
             if step:
                 cache.heard(step)
+            if not cache.store.immediate:  # one that is commits without the lock: to it this must be one turn
                 await trio.lowlevel.checkpoint()
         return old
 

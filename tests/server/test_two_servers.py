@@ -254,6 +254,6 @@ async def test_a_connection_that_the_other_server_has_is_not_taken_for_lost(two,
     bob = second.phone("bob", host="10.0.2.1")
     bob.send(bob.request("INVITE", f"sip:{ALICE}"), OTHER)
     await bob.until(lambda: 480 in bob.statuses())
-    drop_dead(second.house, second.cache.every_binding())
+    drop_dead(second.house, second.cache.bindings_with_flow())
     await trio.sleep(5)
     assert await stored(first) == [desk.uri]
