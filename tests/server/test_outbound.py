@@ -87,6 +87,20 @@ async def test_a_lost_connection_takes_its_binding_along(world, autojump_clock):
     await alice.until(lambda: alice.statuses("INVITE") == [480], 5)
 
 
+@pytest.mark.parametrize("transport", ["TCP", "TLS", "WS", "WSS"])
+async def test_whatever_the_connection_is_with_its_end_the_binding_is_gone_durably(nursery, autojump_clock, transport):
+    at = SERVER._replace(transport=transport, port=5090)
+    made = await open_world(nursery, "alice", "bob", places=(at,))
+    bob = made.phone("bob", transport=transport, host="10.0.1.99")
+    made.network.unreachable.add(bob.hop)
+    assert (await register(bob, 1, at)).status == 200
+    assert len((await made.store.load_all()).bindings) == 1
+    hang_up(bob, at)
+    await trio.sleep(1)
+    assert (flows(made), list((await made.store.load_all()).bindings)) == ([], [])
+    assert made.house.counters.faults == 0
+
+
 async def test_a_phone_that_was_told_a_flow_timer_and_is_silent_is_gone(world, autojump_clock, monkeypatch):
     """RFC 5626 §4.4: its connection may idle so long, unless a phone is on it that was told nothing."""
     pinned: list[tuple[str, bool, float]] = []

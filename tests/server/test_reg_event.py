@@ -8,10 +8,10 @@ from lxml import etree
 
 from sipd.hop import Hop
 from sipd.message import Request
-from sipd.rows import DropBinding, DropDelegate, DropUser, PutBinding, PutDelegate, PutUser
+from sipd.rows import Binding, DropBinding, DropDelegate, DropUser, PutBinding, PutDelegate, PutUser
 from sipd.server import notifier
 from tests.core import rfc3680
-from tests.server.phones import DOMAIN, SERVER, Phone, World, open_world
+from tests.server.phones import DOMAIN, SERVER, WALL, Phone, World, open_world
 
 JOE = f"sip:joe@{DOMAIN}"
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
@@ -388,6 +388,29 @@ async def test_a_lost_flow_is_told(world, autojump_clock):
     assert (await world.store.load_all()).bindings == []
 
 
+async def test_what_others_change_in_the_database_is_told(world, autojump_clock):
+    """Another server's phones, and sipdctl: who wanted a contact gone is not known then."""
+    bob, desk = world.phone("bob"), world.phone("desk")
+    await subscribed(bob, BOB)
+    expected = []
+    row = Binding(f"bob@{DOMAIN}", desk.uri, expires_at=WALL + 5000, call_id="there", cseq=1, refreshed_at=WALL)
+    for changes, event in (
+        ([PutBinding(row)], "registered"),
+        ([PutBinding(row._replace(cseq=2, expires_at=WALL + 6000))], "refreshed"),
+        ([PutBinding(row._replace(cseq=2, expires_at=WALL + 900))], "shortened"),
+        ([DropBinding(row.aor, row.uri)], "deactivated"),
+        ([PutBinding(row)], "registered"),
+        ([DropUser(row.aor)], "rejected"),
+    ):
+        await trio.sleep(6)
+        assert world.store.apply_now([changes]) == [None]
+        await world.cache.reload()
+        expected.append(event)
+        last = await notified(bob, 1 + len(expected))
+        assert [one[2] for one in contacts(last)] == [event]
+    assert last.first("Subscription-State") == "terminated;reason=noresource"
+
+
 # --- what it looks like on the way ----------------------------------------------------------------
 
 
@@ -540,6 +563,28 @@ async def test_who_has_proved_nothing_makes_us_send_to_himself_only(world, autoj
     subscribe(bob, BOB, headers=(("Record-Route", "<sip:10.0.7.7;lr>"),))
     await trio.sleep(40)
     assert victim.seen == []
+
+
+ODD = [
+    *("", ";", "reg;", "reg;id", "reg;id=", "reg;id=" + "x" * 300, "reg;id=a;id=b", "reg;=", "reg, reg", 'reg;id="a'),
+    *("\\", "*", "<>", "sip:", "<sip:a@10.0.1.1>;tag=", "<sip:[::1>", "<sip:a@10.0.1.1;lr", "x" * 8000, "a" * 40 + ","),
+    *("%00", "0", "-1", "1e9", "99999999999999999999", "\u0661", " ", "\t"),
+]
+
+
+@pytest.mark.parametrize("name", ["Event", "Contact", "Record-Route", "Expires", "Accept", "Content-Disposition"])
+async def test_odd_header_fields_are_answered_and_break_nothing(world, autojump_clock, name):
+    bob = world.phone("bob")
+    for number, value in enumerate(ODD):
+        plain = bob.request("SUBSCRIBE", BOB, call_id=f"odd-{number}", headers=(("Event", "reg"), ("Expires", "600")))
+        lines = [line for line in plain.lines if not line.startswith(f"{name}:")]
+        head = "\r\n".join([plain.start_line, *lines, f"{name}: {value}", "", ""])
+        bob.listener.flow_to(SERVER.host, SERVER.port).send(head.encode("utf-8", "surrogateescape"))
+    await trio.sleep(40)
+    assert set(bob.statuses("SUBSCRIBE")) <= {200, 400, 406, 423, 480}
+    again_there = bob.request("OPTIONS", f"sip:{DOMAIN}")
+    bob.send(again_there)
+    await bob.until(lambda: 200 in bob.statuses("OPTIONS"), 5)
 
 
 async def test_a_flood_has_an_end(world, autojump_clock, monkeypatch):
