@@ -35,6 +35,7 @@ class SimulatedHouse(NamedTuple):
     complete: bool = False
     lookups: Mapping[str, LookupResult] = {}  # what a lookup by URI comes to; one that is not here fails
     numbers: bool = False  # whether telephone numbers lead anywhere
+    aliases: Mapping[str, Sequence[str]] = {}  # the users that an address leads to which is none
 
     def domain(self, host: str) -> str | None:
         """The domain whose users that host means."""
@@ -49,8 +50,8 @@ class SimulatedHouse(NamedTuple):
         return User(aor, aor.rpartition("@")[2]) if self.knows(aor) or not self.complete else None
 
     def alias(self, aor: str) -> Sequence[str]:
-        """Nobody: no aliases are told of."""
-        return ()
+        """The users that this address leads to."""
+        return self.aliases.get(aor, ())
 
     def bindings(self, aor: str) -> Sequence[Binding]:
         """His registered contacts."""

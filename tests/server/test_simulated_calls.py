@@ -110,6 +110,23 @@ def test_users_of_whom_nothing_is_said() -> None:
     assert call("answer", to="sip:carol@example.com").answered_by == "sip:carol@example.com"
 
 
+def test_an_alias_leads_to_its_users() -> None:
+    """As in the server: to each with his own script; a user of that name comes first."""
+    bindings = {
+        f"{name}@example.com": (Binding(f"{name}@example.com", f"sip:{name}@192.0.2.9", expires_at=float("inf")),)
+        for name in "xyz"
+    }
+    programs = {"y@example.com": compile(b"<cpl><incoming><reject status='busy'/></incoming></cpl>")}
+    aliases = {"office@example.com": ("x@example.com", "y@example.com"), "z@example.com": ("x@example.com",)}
+    house = SimulatedHouse(
+        {"example.com": "example.com"}, bindings, programs, Settings(), complete=True, aliases=aliases
+    )
+    for to, rung in (("office", ["sip:x@192.0.2.9"]), ("z", ["sip:z@192.0.2.9"])):
+        uri = f"sip:{to}@example.com"
+        told = simulate(house, SimulatedCall(f"sip:{ALICE}", uri, uri, AT, (), ""), behaviours(("answer",)))
+        assert (told.status, [one.uri for ring in told.rounds for one in ring.rung if one.status == 200]) == (200, rung)
+
+
 def test_a_location_that_names_the_owner_is_his_phones_unless_its_outcome_is_told() -> None:
     script = incoming(f'<location url="sip:{BOB}"><proxy/></location>')
     assert call("answer", script=script).answered_by == DESK

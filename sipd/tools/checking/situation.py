@@ -42,6 +42,7 @@ class Rows(NamedTuple):
     programs: Mapping[str, Program] = {}
     settings: Settings = Settings()
     complete: bool = False  # these are all users; else it is made up
+    aliases: Mapping[str, Sequence[str]] = {}
 
 
 NOTHING: Final = Rows()
@@ -73,6 +74,7 @@ class Situation(NamedTuple):
             complete=rows.complete,
             lookups=self.lookups,
             numbers=bool(rows.settings.enum),
+            aliases=rows.aliases,
         )
 
 

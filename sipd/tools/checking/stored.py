@@ -30,6 +30,7 @@ class Stored(NamedTuple):
     domains: dict[str, str]
     bindings: Sequence[Binding]
     timezones: dict[str, bytes]
+    aliases: dict[str, tuple[str, ...]]
 
     def terms(self, owner: str) -> Terms:
         """On which terms this user's scripts are taken. Raises SetupError."""
@@ -62,7 +63,7 @@ class Stored(NamedTuple):
             if binding.expires_at > now and binding.aor in registered:
                 registered[binding.aor].append(binding)
         programs = {aor: program for aor in self.scripts if (program := self._program(aor)) is not None}
-        return Rows(self.domains, registered, programs, self.settings, complete=True)
+        return Rows(self.domains, registered, programs, self.settings, complete=True, aliases=self.aliases)
 
     def _program(self, owner: str) -> Program | None:
         script = self.scripts[owner]
@@ -78,6 +79,9 @@ class Stored(NamedTuple):
 def stored(snapshot: Snapshot, server: str) -> Stored:
     """What a snapshot of the database says. Raises SetupError."""
     settings = choose(snapshot.settings, server)
+    aliases: dict[str, tuple[str, ...]] = {}
+    for row in sorted(snapshot.aliases):
+        aliases[row.alias] = (*aliases.get(row.alias, ()), row.user)
     return Stored(
         settings._replace(time_zone=settings.time_zone or machine_zone()),
         {script.aor: script for script in snapshot.scripts if script.kind == "cpl"},
@@ -85,4 +89,5 @@ def stored(snapshot: Snapshot, server: str) -> Stored:
         {row.name.lower().rstrip("."): row.canonical for row in snapshot.domains},
         snapshot.bindings,
         {row.url: row.data for row in snapshot.timezones},
+        aliases,
     )
