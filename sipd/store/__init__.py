@@ -1,7 +1,7 @@
 """Floor 3: the database. Rows, changes of them, and the tables in memory that decisions read."""
 
 from sipd.store.backends import BACKENDS, open_store
-from sipd.store.base import Conflict, Key, Refused, Snapshot, Store
+from sipd.store.base import WHOLE, Conflict, Key, Refused, Snapshot, Store
 from sipd.store.cache import Cache, choose, domain_key
 from sipd.store.first_start import create, first_start
 from sipd.store.locate import VARIABLE, locate, server_root
@@ -14,6 +14,7 @@ from sipd.store.writer import Writer
 __all__ = [
     "BACKENDS",
     "VARIABLE",
+    "WHOLE",
     "Cache",
     "Conflict",
     "DatabaseUrl",

@@ -6,7 +6,7 @@ nothing of SIP and decides nothing; who may change what is the core's affair.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +42,10 @@ class Key(NamedTuple):
 
     what: str
     name: str
+
+
+WHOLE: Final = "*"
+"""The name of a key that stands for every row of `server`, `domain`, `peers` or `timezones`: tables that stay small."""
 
 
 class Removed(NamedTuple):
@@ -143,6 +147,12 @@ class Store(Protocol):
         No call of `news` before was after that moment. Of a key `users` that is
         all that belongs to the address-of-record, of `contacts` its bindings
         and their version. The secret key is left out.
+        """
+
+    async def find_users(self, part: str, after: str, limit: int) -> list[User]:
+        """The first users, by address-of-record, that come after that one and have `part` in it or in their full name.
+
+        `part` is in lower case, and so are they looked at.
         """
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:

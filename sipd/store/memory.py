@@ -28,7 +28,7 @@ from sipd.store.some import only
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import Change, ScriptKind
+    from sipd.rows import Change, ScriptKind, User
     from sipd.store.base import Key
 
 
@@ -155,6 +155,12 @@ class MemoryStore:
     async def load_some(self, keys: Sequence[Key]) -> Snapshot:
         """The rows of these keys."""
         return only(await self.load_all(), keys)
+
+    async def find_users(self, part: str, after: str, limit: int) -> list[User]:
+        """A page of users."""
+        await trio.lowlevel.checkpoint()
+        users = sorted(user for user in self._image.users.values() if user.aor > after)
+        return [user for user in users if part in user.aor.lower() or part in user.full_name.lower()][:limit]
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""

@@ -38,7 +38,7 @@ from sipd.store.some import queries, snapshot_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from sipd.rows import Binding, Change, ScriptKind, ScriptVersion
+    from sipd.rows import Binding, Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_wire import Rows
@@ -262,6 +262,11 @@ class MysqlStore:
         if now - self._held > NAME_PING:
             await self._keep_name(now)
         return found
+
+    async def find_users(self, part: str, after: str, limit: int) -> list[User]:
+        """A page of users."""
+        async with self._reader() as link:
+            return [sql.user_of(row) for row in await link.fetch(*sql.finding(part, after, limit))]
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""

@@ -9,9 +9,10 @@ few statements more, however many groups came with it.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from sipd.rows import DropBinding, Expect, PutBinding, PutUser
+from sipd.rows import DropBinding, Expect, PutAlias, PutBinding, PutDelegate, PutDial, PutDomain, PutUser
 from sipd.store import statements as sql
 from sipd.store.base import Conflict, Refused
 from sipd.store.mysql_text import compose
@@ -162,11 +163,8 @@ async def _halved(link: Link, groups: Sequence[tuple[int, Sequence[Change]]], re
 async def _alone(link: Link, group: Sequence[Change]) -> Exception | None:
     await link.execute("SAVEPOINT whole")
     try:
-        if len(group) > FEW and all(type(change) is PutUser for change in group):
-            await _together(link, [(0, group)])
-        else:
-            for change in group:
-                await _step_by_step(link, change)
+        for kind, same in groupby(group, type):
+            await _stretch(link, kind, list(same))
     except Refused as refused:
         await link.execute("ROLLBACK TO SAVEPOINT whole")
         await link.execute("RELEASE SAVEPOINT whole")
@@ -177,6 +175,25 @@ async def _alone(link: Link, group: Sequence[Change]) -> Exception | None:
 
 FEW: Final = 10
 """Changes that are as well carried out one by one."""
+
+ONE_ROW: Final = frozenset({PutAlias, PutDelegate, PutDial, PutDomain})
+"""Changes that are one row of one REPLACE each: many are one statement."""
+
+
+async def _stretch(link: Link, kind: type, changes: Sequence[Change]) -> None:
+    """Carry out changes of one kind, which follow each other in a group: 100,000 users are imported as one."""
+    if len(changes) > FEW and kind in ONE_ROW:
+        steps = [next(sql.WRITE[kind](change)) for change in changes]
+        try:
+            await link.executemany(steps[0][0], [row for _, row in steps])
+        except (Trouble, *BAD_VALUES) as error:
+            raise_refused(error)
+            raise
+    elif len(changes) > FEW and kind in TOGETHER and Run().take(0, changes):
+        await _together(link, [(0, changes)])
+    else:
+        for change in changes:
+            await _step_by_step(link, change)
 
 
 async def _step_by_step(link: Link, change: Change) -> None:

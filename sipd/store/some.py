@@ -32,7 +32,7 @@ from sipd.rows import (
     PutUser,
 )
 from sipd.store import statements as sql
-from sipd.store.base import Key, Removed, Snapshot
+from sipd.store.base import WHOLE, Key, Removed, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 100
 """Keys of one statement. It always names as many, the last one repeated: so that the database knows its text."""
+
+
+SMALL: Final = frozenset({"settings", "domains", "peers", "timezones"})
+"""Fields of tables that stay small, all rows of which may be asked for by the name WHOLE."""
 
 
 class Part(NamedTuple):
@@ -105,11 +109,18 @@ def keys_of(changes: Iterable[Change]) -> list[Key]:
 
 def queries(keys: Iterable[Key]) -> list[Query]:
     """What to run, in one transaction, for the rows of these keys."""
-    return [
-        Query(part, _statement(part), _filled(names[at : at + AT_ONCE]))
-        for part, names in names_of(keys).items()
-        for at in range(0, len(names), AT_ONCE)
-    ]
+    found: list[Query] = []
+    for part, names in names_of(keys).items():
+        if _is_whole(part, names):
+            found.append(Query(part, _READ[part.field].statement, ()))
+            continue
+        for at in range(0, len(names), AT_ONCE):
+            found.append(Query(part, _statement(part), _filled(names[at : at + AT_ONCE])))
+    return found
+
+
+def _is_whole(part: Part, names: Sequence[str]) -> bool:
+    return part.field in SMALL and WHOLE in names
 
 
 def snapshot_of(found: Iterable[tuple[Part, Sequence[Any]]], secret_key: bytes = b"") -> Snapshot:
@@ -132,7 +143,8 @@ def only(snapshot: Snapshot, keys: Iterable[Key]) -> Snapshot:
     fields: dict[str, list[Any]] = {name: [] for name in _READ}
     for part, names in names_of(keys).items():
         wanted, place = set(names), int(part.column in ("delegate", "primary_user"))  # else the key comes first
-        fields[part.field] += [row for row in getattr(snapshot, part.field) if str(row[place]) in wanted]
+        every = _is_whole(part, names)
+        fields[part.field] += [row for row in getattr(snapshot, part.field) if every or str(row[place]) in wanted]
     return Snapshot(**{name: list(dict.fromkeys(rows)) for name, rows in fields.items()}, secret_key=b"")
 
 

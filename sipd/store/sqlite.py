@@ -47,7 +47,7 @@ from sipd.store.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.rows import Change, ScriptKind, ScriptVersion
+    from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
     from sipd.store.statements import Value
 
@@ -219,6 +219,12 @@ class SqliteStore:
             raise trouble(self.path, error) from error
         finally:
             reader.close()
+
+    async def find_users(self, part: str, after: str, limit: int) -> list[User]:
+        """A page of users."""
+        async with self._turn:
+            rows = await self._worker.run(lambda: self._rows(*sql.finding(part, after, limit)))
+        return [sql.user_of(row) for row in rows]
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""

@@ -144,6 +144,8 @@ ALL_USERS: Final = """
     SELECT aor, realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class, full_name,
         ha1_sha512_256, ha1_sha512_256_full
     FROM users"""
+FIND_USERS: Final = f"""{ALL_USERS}
+    WHERE aor > ? AND (LOWER(aor) LIKE ? ESCAPE '!' OR LOWER(full_name) LIKE ? ESCAPE '!') ORDER BY aor LIMIT ?"""
 ALL_BINDINGS: Final = """
     SELECT aor, uri, q, expires_at, call_id, cseq, action, path, received, user_agent, instance, reg_id, params,
         flow_key, refreshed_at, gruu
@@ -331,6 +333,12 @@ def script_version_of(row: Sequence[Any]) -> ScriptVersion:
 def peer_of(row: Sequence[Any]) -> Peer:
     """A peer from a row of ALL_PEERS."""
     return Peer(*row)
+
+
+def finding(part: str, after: str, limit: int) -> tuple[str, tuple[Value, ...]]:
+    """The statement of `Store.find_users` and its values."""
+    escaped = "".join(f"!{sign}" if sign in "!%_" else sign for sign in part)
+    return FIND_USERS, (after, f"%{escaped}%", f"%{escaped}%", limit)
 
 
 def settings_of(row: Sequence[Any]) -> Settings:

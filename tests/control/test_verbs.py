@@ -10,18 +10,26 @@ import pytest
 from sipd.control.verbs import VERBS, Arguments, Refusal
 from sipd.rows import Binding, PutAlias, PutBinding, PutDelegate, PutDomain, PutSettings, PutUser, Settings
 from sipd.store import MemoryStore, SqliteStore, user_row
+from tests.store.conftest import on_mariadb
 from tests.store.rows import apply
 
+SCRIPT = b'<cpl xmlns="urn:ietf:params:xml:ns:cpl"><incoming><reject status="busy"/></incoming></cpl>'
 ALICE, BOB = "alice@example.com", "bob@example.com"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "mariadb"])
 async def store(request, tmp_path):
     """A database with two users, of whom alice is registered."""
-    store: Any = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "sip.sqlite3")
     domains = [PutDomain("example.com", "example.com"), PutDomain("sip.example.com", "example.com")]
     users = [PutUser(user_row(aor, "example.com", "hidden-word")) for aor in (ALICE, BOB)]
-    await store.create(b"k" * 32, [PutSettings(Settings(max_contacts=22)), *domains, *users])
+    first = [PutSettings(Settings(max_contacts=22)), *domains, *users]
+    store: Any
+    if request.param == "mariadb":
+        store = await on_mariadb(request.getfixturevalue("mariadb"))
+        await apply(store, *first)
+    else:
+        store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "sip.sqlite3")
+        await store.create(b"k" * 32, first)
     await apply(store, PutBinding(Binding(ALICE, "sip:alice@192.0.2.1", expires_at=time.time() + 60, call_id="a")))
     yield store
     await store.close()
@@ -36,11 +44,16 @@ async def run(store, noun, verb_name, flags=(), /, **values):
 
 async def refused(store, *words, **values):
     """What is said when it can't be done."""
-    before = await store.load_all()
+    before = await everything(store)
     with pytest.raises(Refusal) as refusal:
         await run(store, *words, **values)
-    assert await store.load_all() == before, "what is refused changes nothing"
+    assert await everything(store) == before, "what is refused changes nothing"
     return str(refusal.value)
+
+
+async def everything(store):
+    """All rows, in lists of whatever kind."""
+    return [list(rows) for rows in await store.load_all()]
 
 
 class Narrow(MemoryStore):
@@ -199,7 +212,7 @@ class TestUsers:
         """With 100,000 users that is seconds."""
         store = Narrow()
         users = [PutUser(user_row(aor, "example.com", "hidden-word")) for aor in (ALICE, BOB)]
-        await store.create(b"k" * 32, [PutDomain("example.com", "example.com"), *users])
+        await store.create(b"k" * 32, [PutSettings(Settings()), PutDomain("example.com", "example.com"), *users])
         await run(store, "user", "add", address="carol@example.com")
         await run(store, "user", "set", address=BOB, setting=("level=never",))
         await run(store, "user", "passwd", address=BOB)
@@ -212,4 +225,13 @@ class TestUsers:
         await run(store, "ul", "show", address=ALICE)
         await run(store, "ul", "rm", ["all"], address=ALICE)
         await run(store, "domain", "add", name="example.net")
+        await run(store, "script", "put", address=ALICE, file=SCRIPT)
+        await run(store, "script", "show", address=ALICE)
+        await run(store, "script", "history", address=ALICE)
+        await run(store, "script", "disable", address=ALICE)
+        await run(store, "script", "rm", address=ALICE)
+        await run(store, "script", "rollback", address=ALICE)
+        await run(store, "server", "set", setting=("stagger=20",))
+        await run(store, "peer", "add", name="gateway", match="192.0.2.7")
+        await run(store, "user", "list", limit="1")
         await run(store, "user", "rm", address=BOB)

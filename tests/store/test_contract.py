@@ -34,7 +34,7 @@ from sipd.rows import (
     TrimScriptLog,
 )
 from sipd.store import Cache, Conflict, Key, MemoryStore, Refused, Snapshot, SqliteStore, create
-from sipd.store.base import Removed
+from sipd.store.base import WHOLE, Removed
 from tests.store.conftest import on_mariadb
 from tests.store.rows import ALICE, BOB, USERS, apply, binding, contents, script, user
 
@@ -163,6 +163,32 @@ class TestStore:
         )
         assert await some(("domain", "nowhere.example"), ("a table to come", "x"), ("users", "nobody")) == nothing
         assert await some() == nothing
+
+    async def test_a_small_table_is_read_whole(self, store):
+        await apply(store, PutPeer(Peer("pbx", "192.0.2.7")), PutPeer(Peer("gw", "192.0.2.8")))
+        await apply(store, PutDomain("h.example", "h.example"), PutTimezone("http://h/z", b"zone", 1.0))
+        found = await store.load_some([Key(what, WHOLE) for what in ("server", "domain", "peers", "timezones")])
+        assert list(found.settings) == [Settings()]
+        assert sorted(row.name for row in found.domains) == ["example.com", "h.example"]
+        assert sorted(row.name for row in found.peers) == ["gw", "pbx"]
+        assert [row.url for row in found.timezones] == ["http://h/z"]
+        assert (await store.load_some([Key("users", WHOLE), Key("contacts", WHOLE)])).users == [], "these are large"
+
+    async def test_users_are_found_by_pages_and_by_a_part_of_the_name(self, store):
+        await apply(store, PutUser(user("a_b@example.com")._replace(full_name="Percy 100%!")), PutUser(user("Zoe@h")))
+        everybody = ["Zoe@h", "a_b@example.com", ALICE, BOB]
+        for part, after, limit, expected_page in (
+            ("", "", 9, everybody),
+            ("", "", 2, everybody[:2]),
+            ("", "a_b@example.com", 2, everybody[2:]),
+            ("", BOB, 2, []),
+            ("_", "", 9, ["a_b@example.com"]),
+            ("100%!", "", 9, ["a_b@example.com"]),
+            ("percy", "", 9, ["a_b@example.com"]),
+            ("zoe", "", 9, ["Zoe@h"]),
+            ("example", "Zoe@h", 1, ["a_b@example.com"]),
+        ):
+            assert [row.aor for row in await store.find_users(part, after, limit)] == expected_page, (part, after)
 
     async def test_many_rows_are_found_by_their_keys(self, store):
         names = [f"{number}@example.com" for number in range(250)]

@@ -19,7 +19,9 @@ from sipd.control.verbs.sheets import COLUMNS, HASHES, Complaints, lines_of, wri
 from sipd.control.verbs.user_import import give, take
 from sipd.rows import PutAlias, PutDomain, PutUser, User
 from sipd.store import MemoryStore, user_row
+from sipd.store.mysql_link import Link
 from tests.running import REPOSITORY
+from tests.store.conftest import on_mariadb
 from tests.tools.test_sipdctl import ALICE, Shell, Terminal, rows
 
 BOB = "bob@example.com"
@@ -287,6 +289,28 @@ async def test_twenty_thousand_are_one_transaction(shell):
     assert user_row("user012345@example.com", "example.com", "secret-00012345")._replace(
         full_name="User, No. 12345"
     ) in set(found.users)
+
+
+async def test_on_mariadb_too_they_are_one_transaction_of_few_statements(mariadb, monkeypatch):
+    store = await on_mariadb(mariadb)
+    asked = []
+
+    async def counted(link, *words, **more):
+        asked.append(words)
+        return await run(link, *words, **more)
+
+    run = Link._run
+    monkeypatch.setattr(Link, "_run", counted)
+    told = await taken(store, many(5000))
+    assert (told["added"], told["aliases"]) == (5000, 5000)
+    assert len(asked) < 100, "with one statement a user 100,000 take minutes"
+    assert (await users(store))["user001234@example.com"] == user_row(
+        "user001234@example.com", "example.com", "secret-00001234"
+    )._replace(full_name="User, No. 1234")
+    with pytest.raises(Faults):
+        await taken(store, many(5001))
+    assert len((await store.load_all()).aliases) == 5000
+    await store.close()
 
 
 def test_ctrl_c_leaves_nothing_and_says_so(shell):

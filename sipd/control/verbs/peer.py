@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.names import carry_out, domain_name
 from sipd.rows import DropPeer, Peer, PutPeer
+from sipd.store import WHOLE, Key
 from sipd.store.peers import CERTIFICATE
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ async def add(store: Store, arguments: Arguments) -> Plain:
     gateway_class = arguments.optional("gateway-class") or ""
     if len(gateway_class) > 64 or not gateway_class.isprintable():
         raise Refusal(f"not a gateway class: {gateway_class!r}", "It is one line of at most 64 letters")
-    for peer in (await store.load_all()).peers:
+    for peer in (await store.load_some([Key("peers", WHOLE)])).peers:
         if peer.name == name:
             raise Refusal(f"there is a peer {name} already", f"Remove it first: sipdctl peer rm {name}")
         if peer.match == match:
@@ -40,14 +41,14 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
     """All peers."""
     return [
         {"peer": peer.name, "match": peer.match, "gateway_class": peer.gateway_class}
-        for peer in sorted((await store.load_all()).peers)
+        for peer in sorted((await store.load_some([Key("peers", WHOLE)])).peers)
     ]
 
 
 async def remove(store: Store, arguments: Arguments) -> Plain:
     """Trust a server no longer."""
     name = arguments.word("name")
-    if name not in {peer.name for peer in (await store.load_all()).peers}:
+    if name not in {peer.name for peer in (await store.load_some([Key("peers", WHOLE)])).peers}:
         raise Refusal(f"there is no peer {name}", "See: sipdctl peer list")
     await carry_out(store, [DropPeer(name)])
     return {"removed": name}

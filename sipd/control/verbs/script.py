@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb, When
 from sipd.control.verbs.fetched import fetched_zones, zones_of
-from sipd.control.verbs.names import carry_out, known_user
+from sipd.control.verbs.names import about, carry_out, known_user
 from sipd.control.verbs.versions import is_removal, nothing, of_number
 from sipd.errors import ScriptError
 from sipd.rows import DropScript, EnableScript, PutScript, PutTimezone, Script
-from sipd.store import choose
+from sipd.store import WHOLE, Key, choose
 from sipd.store.local_zone import local_zone, use_zone_files
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ LINES: Final = 100
 MOST_LINES: Final = 100_000
 """The most that can be kept of one user's log (setting `script_log_lines`)."""
 
+SMALL: Final = (Key("server", WHOLE), Key("timezones", WHOLE))
+"""What scripts are checked by."""
+
 LIMIT: Final = re.compile(r"[1-9][0-9]{0,4}|100000", re.ASCII)
 
 
@@ -43,7 +46,7 @@ class Unsound(Refusal):
 
 async def put(store: Store, arguments: Arguments) -> Plain:
     """Check a script and store it in place of the user's other one."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     text, settings, kept = arguments.content("file"), _settings(snapshot, arguments), zones_of(snapshot)
     fetched = await fetched_zones(text, settings, user.gateway_class, kept)
     warnings = checked(text, settings, user.gateway_class, {**kept, **fetched})
@@ -58,7 +61,7 @@ async def put(store: Store, arguments: Arguments) -> Plain:
 
 async def get(store: Store, arguments: Arguments) -> Plain:
     """The script of a user, or an earlier version of it."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     asked = arguments.optional("version")
     if asked is None:
         script = await _there(store, snapshot, user.aor)
@@ -80,7 +83,7 @@ async def get(store: Store, arguments: Arguments) -> Plain:
 
 async def show(store: Store, arguments: Arguments) -> Plain:
     """All about the script of a user but its text."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     versions = await store.script_versions(user.aor)
     asked = arguments.optional("version")
     if asked is None:
@@ -133,7 +136,7 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
 
 async def remove(store: Store, arguments: Arguments) -> Plain:
     """Remove the script of a user: calls go by default. `rollback` brings it back."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     script = await _there(store, snapshot, user.aor)
     await carry_out(store, [DropScript(script.aor, "cpl", time.time(), arguments.by)])
     return {"removed": f"script of {script.aor}"}
@@ -141,7 +144,7 @@ async def remove(store: Store, arguments: Arguments) -> Plain:
 
 async def enable(store: Store, arguments: Arguments) -> Plain:
     """Have a user's script asked again. Refused when it is not sound by the rules of today."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     script = await _there(store, snapshot, user.aor)
     checked(script.text, _settings(snapshot, arguments), user.gateway_class, zones_of(snapshot))
     return await _switch(store, arguments, user.aor, on=True)
@@ -149,7 +152,7 @@ async def enable(store: Store, arguments: Arguments) -> Plain:
 
 async def disable(store: Store, arguments: Arguments) -> Plain:
     """Keep a user's script, and let his calls go as if he had none."""
-    snapshot, user = await _asked(store, arguments)
+    snapshot, user = await owner_of(store, arguments)
     await _there(store, snapshot, user.aor)
     return await _switch(store, arguments, user.aor, on=False)
 
@@ -161,7 +164,7 @@ async def _switch(store: Store, arguments: Arguments, aor: str, *, on: bool) -> 
 
 async def log(store: Store, arguments: Arguments) -> Plain:
     """The last lines that a user's scripts have logged, perhaps of one log only (RFC 3880 §7.2)."""
-    _, user = await _asked(store, arguments)
+    _, user = await owner_of(store, arguments)
     limit, name = _limit(arguments.optional("limit")), arguments.optional("name")
     lines = await store.script_log(user.aor, limit if name is None else MOST_LINES)
     if name is not None:
@@ -207,10 +210,11 @@ def _judged(
         return unsound.findings, ()
 
 
-async def _asked(store: Store, arguments: Arguments) -> tuple[Snapshot, User]:
-    """Every row, and the user whose script it is about."""
-    snapshot = await store.load_all()
-    return snapshot, known_user(arguments.word("address"), snapshot)
+async def owner_of(store: Store, arguments: Arguments) -> tuple[Snapshot, User]:
+    """The user whose script it is about, with his rows, the settings and the time zones."""
+    address = arguments.word("address")
+    snapshot = await about(store, address, more=SMALL)
+    return snapshot, known_user(address, snapshot)
 
 
 async def _last(store: Store, aor: str) -> int:

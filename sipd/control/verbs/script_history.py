@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb, When
 from sipd.control.verbs.fetched import zones_of
-from sipd.control.verbs.names import carry_out, known_user
-from sipd.control.verbs.script import ADDRESS, MEDIA_TYPE, SERVER, checked
+from sipd.control.verbs.names import carry_out
+from sipd.control.verbs.script import ADDRESS, MEDIA_TYPE, SERVER, checked, owner_of
 from sipd.control.verbs.versions import is_removal, last_text, nothing, of_number
 from sipd.cpl.document import source_lines
 from sipd.rows import PutScript, Script
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 async def history(store: Store, arguments: Arguments) -> Plain:
     """What has been done to a user's script, the last first."""
-    user = known_user(arguments.word("address"), await store.load_all())
+    _, user = await owner_of(store, arguments)
     return [
         {
             "version": version.version,
@@ -37,7 +37,7 @@ async def history(store: Store, arguments: Arguments) -> Plain:
 
 async def diff(store: Store, arguments: Arguments) -> Plain:
     """What changed from one version to another: to the last one, where it is not said."""
-    user = known_user(arguments.word("address"), await store.load_all())
+    _, user = await owner_of(store, arguments)
     versions = await store.script_versions(user.aor)
     if not versions:
         raise nothing(user.aor)
@@ -52,8 +52,7 @@ async def diff(store: Store, arguments: Arguments) -> Plain:
 
 async def rollback(store: Store, arguments: Arguments) -> Plain:
     """Make an earlier version the user's script again, if it is sound by today's rules; that is a new version."""
-    snapshot = await store.load_all()
-    user = known_user(arguments.word("address"), snapshot)
+    snapshot, user = await owner_of(store, arguments)
     versions = await store.script_versions(user.aor)
     if not versions:
         raise nothing(user.aor)

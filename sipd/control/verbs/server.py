@@ -10,7 +10,7 @@ from sipd.control.verbs.names import carry_out
 from sipd.errors import SetupError
 from sipd.net import parse_listen
 from sipd.rows import PutSettings, Settings
-from sipd.store import choose
+from sipd.store import WHOLE, Key, choose
 from sipd.store.options import settings_from_texts
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 async def show(store: Store, arguments: Arguments) -> Plain:
     """Every setting of one server."""
-    return dict(_settings(await store.load_all(), arguments)._asdict())
+    return dict(_settings(await store.load_some([Key("server", WHOLE)]), arguments)._asdict())
 
 
 async def change(store: Store, arguments: Arguments) -> Plain:
     """Change settings, all or none."""
-    snapshot = await store.load_all()
+    snapshot = await store.load_some([Key("server", WHOLE)])
     texts = arguments.words("setting")
     if not texts:
         raise Refusal("nothing to set", "Write KEY=VALUE, for instance: sipdctl server set auth=none")

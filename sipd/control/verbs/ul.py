@@ -10,6 +10,7 @@ from sipd.control.verbs.names import about, carry_out, known_user, page_of
 from sipd.errors import BadSyntax
 from sipd.message import parse_uri, q_from_text
 from sipd.rows import Binding, DropBinding, Expect, PutBinding, Settings
+from sipd.store import WHOLE, Key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,8 @@ async def remove(store: Store, arguments: Arguments) -> Plain:
 
 async def _most_contacts(store: Store) -> int:
     """What the server permits; of several that which permits the most."""
-    return max(settings.max_contacts for settings in (await store.load_all()).settings)
+    rows = (await store.load_some([Key("server", WHOLE)])).settings
+    return max((settings.max_contacts for settings in rows), default=LEAST_KNOWN)
 
 
 def _expected(store: Store, snapshot: Snapshot, aor: str) -> list[Change]:

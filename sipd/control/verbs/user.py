@@ -21,6 +21,12 @@ SETTABLE: Final = ("level", "role", "gateway_class", "full_name")
 ALGORITHMS: Final = {"MD5": "ha1_md5", "SHA-256": "ha1_sha256", "SHA-512-256": "ha1_sha512_256"}
 """Digest algorithm -> the field that says whether he can use it."""
 
+PAGE: Final = 1000
+"""Users whose contacts are asked for one by one; for more of them, all are read."""
+
+EVERYBODY: Final = 2**31 - 1
+"""More users than there are."""
+
 SHORTEST: Final = 8
 """Letters of a password at least."""
 
@@ -44,12 +50,11 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
     """All users, or those that a text is part of, without their secrets; a page of them."""
     part = (arguments.optional("filter") or "").lower()
     after, limit = page_of(arguments)
-    snapshot = await store.load_all()
-    users = [
-        user
-        for user in snapshot.users
-        if user.aor > after and (part in user.aor.lower() or part in user.full_name.lower())
-    ]
+    users = await store.find_users(part, after, limit or EVERYBODY)
+    if len(users) > PAGE:
+        snapshot = await store.load_all()
+    else:
+        snapshot = await store.load_some([Key(what, user.aor) for what in ("contacts", "scripts") for user in users])
     contacts = Counter(binding.aor for binding in snapshot.bindings)
     scripts = {script.aor for script in snapshot.scripts if script.enabled}
     return [
@@ -62,7 +67,7 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
             "script": user.aor in scripts,
             "name": user.full_name,
         }
-        for user in sorted(users)[:limit]
+        for user in users
     ]
 
 
