@@ -18,7 +18,7 @@ import trio
 from sipd import __version__
 from sipd.control.rpc import tell_server
 from sipd.control.verbs import STAGE, Arguments, Content, Refusal, Stage, When
-from sipd.errors import SetupError, StoreAway
+from sipd.errors import CommitUnknown, SetupError, StoreAway
 from sipd.store import locate, open_store
 from sipd.tools.progress import Bar
 
@@ -61,8 +61,14 @@ def guarded(name: str, work: Callable[[], int]) -> int:
             _say(line)
         _say(f"{name}: {error}")
         return REFUSED
-    except (SetupError, StoreAway) as error:
+    except SetupError as error:
         _say(f"{name}: {error}")
+        return COULD_NOT
+    except CommitUnknown as error:
+        _say(f"{name}: {error}. It went away in the COMMIT: all is stored, or nothing; look when it is back")
+        return COULD_NOT
+    except StoreAway as error:
+        _say(f"{name}: {error}. Nothing was changed; try again when the database can be had")
         return COULD_NOT
     except BrokenPipeError:  # the reader of our output has gone: nothing to tell, nowhere to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

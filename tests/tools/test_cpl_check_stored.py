@@ -12,6 +12,8 @@ import trio
 from sipd.rows import Binding, EnableScript, PutBinding, PutScript, PutSettings, PutUser, Script, Settings
 from sipd.store import SqliteStore, create, user_row
 from sipd.tools.cpl_check import COULD_NOT_RUN, REFUSED, SOUND, main
+from tests.mariadb import PASSWORD
+from tests.store.conftest import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,3 +128,20 @@ def test_no_secret_is_printed(database, capsys):
     row = user_row("bob@example.com", "example.com", "pw-secret")
     assert "pw-secret" not in printed
     assert all(secret not in printed for secret in (row.ha1_md5, row.ha1_sha256, row.ha1_md5_full, row.ha1_sha256_full))
+
+
+def test_scripts_in_mariadb_are_checked_as_those_in_a_file(mariadb, capsys) -> None:
+    name = mariadb.new_database()
+
+    async def make() -> None:
+        store = store_of(mariadb, name)
+        user = PutUser(user_row("bob@example.com", "example.com", "pw-secret"))
+        script = PutScript(Script("bob@example.com", "cpl", BOB.encode(), "application/cpl+xml", time.time()))
+        await create(store, ["example.com"], settings=SETTINGS, more=[user, script])
+        await store.close()
+
+    trio.run(make)
+    assert main(["--from-db", mariadb.url(name), "--user", "bob@example.com"]) == SOUND
+    said = capsys.readouterr()
+    assert "bob@example.com" in said.out
+    assert PASSWORD not in said.out + said.err

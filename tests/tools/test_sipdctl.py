@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from sipd.control.verbs import VERBS
 from sipd.rows import PutBinding
 from sipd.store import SqliteStore, user_row
 from sipd.tools import sipdctl, sippasswd
+from tests.running import HERE, free_port
 from tests.store.rows import apply, binding
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -329,6 +331,25 @@ def test_a_full_disk_behind_the_output_is_one_line(shell):
         timeout=30, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "sipdctl: can't print what came of it: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if not verb.makes], ids=lambda verb: f"{verb.noun} {verb.name}"
+)
+def test_a_database_that_is_away_is_one_line_and_exit_2(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"correct horse\n")))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("sqlite:nothing\n")
+    words = {"word": "alice@example.com", "words": "level=never", "file": "file"}
+    given = [words[parameter.kind] for parameter in verb.parameters if parameter.kind in words]
+    away = f"sql://sipd:secretive@{HERE}:{free_port()}/sip"
+    assert sipdctl.main(["-D", away, verb.noun, verb.name, *given]) == 2
+    said = capsys.readouterr()
+    *_, last = said.err.splitlines()
+    assert "Connection refused" in last
+    assert last.endswith("Nothing was changed; try again when the database can be had")
+    assert "secretive" not in said.err
+    assert not said.out
 
 
 def test_a_locked_database_is_exit_2(shell):
