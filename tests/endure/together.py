@@ -106,16 +106,17 @@ class Disturber(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._ended.wait(self._chance.uniform(1, 3)):
-            self.times += 1
-            if self._chance.random() < 0.6:
+        while not self._ended.is_set():
+            if self.times == 0 or self._chance.random() < 0.6:
                 self._server.kill()
-                self._ended.wait(self._chance.uniform(0, 0.5))
+                self._ended.wait(self._chance.uniform(0.2, 0.7))
                 self._server.start()
             else:
                 self._server.freeze()
                 self._ended.wait(self._chance.choice((0.5, 4.0)))
                 self._server.thaw()
+            self.times += 1
+            self._ended.wait(self._chance.uniform(1, 3))
 
 
 def together(
