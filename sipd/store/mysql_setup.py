@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from typing import TYPE_CHECKING, Final
 
 from sipd.errors import SetupError, StoreAway
+from sipd.log import LOG
 from sipd.store.mysql_wire import Login
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_pool import Unreachable
     from sipd.store.url import DatabaseUrl
+
+CLOCKS_DIFFER: Final = 5.0
+"""Seconds between our clock and the server's that are worth a warning: other sipd may go by its."""
 
 OLDEST: Final[Mapping[str, tuple[int, int]]] = {"MariaDB": (10, 3), "MySQL": (5, 7)}
 """What is older lacks keys of 3072 bytes, or several triggers on one table."""
@@ -65,8 +70,8 @@ def setup_error(shown: str, url: DatabaseUrl, error: Unreachable) -> Exception:
     return StoreAway(f"{shown}: {error}")
 
 
-async def check_server(link: Link, shown: str) -> None:
-    """Raise SetupError for a server that is too old, or that has no InnoDB."""
+async def check_server(link: Link, shown: str, now: Callable[[], float] = time.time) -> None:
+    """Raise SetupError for a server that is too old, or has no InnoDB; warn where its clock is not ours."""
     kind = "MariaDB" if link.is_mariadb else "MySQL"
     found = re.search(r"(\d+)\.(\d+)", link.server_version.removeprefix("5.5.5-"))
     if found is not None and (int(found[1]), int(found[2])) < OLDEST[kind]:
@@ -76,3 +81,10 @@ async def check_server(link: Link, shown: str) -> None:
         "SELECT 1 FROM information_schema.ENGINES WHERE ENGINE = 'InnoDB' AND SUPPORT IN ('YES', 'DEFAULT')"
     ):
         raise SetupError(f"the database server of {shown} has no InnoDB", "Switch it on: without it nothing is safe")
+    before = now()
+    [(theirs,)] = await link.fetch("SELECT UNIX_TIMESTAMP(NOW(6)) + 0e0")
+    ahead = (before + now()) / 2 - theirs
+    if abs(ahead) > CLOCKS_DIFFER:
+        side = "ahead of" if ahead > 0 else "behind"
+        words = "servers that share a database must have the same time"
+        LOG.event("warning", text=f"the clock of this machine is {abs(ahead):.0f} s {side} that of {shown}: {words}")

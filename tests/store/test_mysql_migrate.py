@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
 from sipd.errors import SetupError
+from sipd.log import EventLog
+from sipd.rows import PutBinding
+from sipd.store import create, parse_url
 from sipd.store.ddl import SCHEMA, createsip, steps_to
+from sipd.store.mysql import MysqlStore
 from sipd.store.mysql_link import open_link
 from sipd.store.mysql_migrate import (
     PATIENCE,
@@ -20,10 +25,12 @@ from sipd.store.mysql_migrate import (
     state_of,
     upgrade,
 )
+from sipd.store.mysql_setup import check_server
 from sipd.store.mysql_wire import Login
 from sipd.store.shape import differences, expected
 from tests.mariadb import PASSWORD, USER
 from tests.running import HERE, REPOSITORY
+from tests.store.rows import USERS, binding
 
 OLD = (REPOSITORY / "tests" / "data" / "schema-1.sql").read_text()
 
@@ -241,3 +248,30 @@ async def test_a_check_finds_rows_that_belong_to_nobody(mariadb):
             "the primary key of third_parties is not (aor, delegate)",
             "1 row of aliases whose primary_user is not in users",
         ]
+
+
+async def test_a_server_of_the_release_before_goes_on_when_an_upgrade_adds_columns(mariadb):
+    name = mariadb.new_database()
+    older = MysqlStore(parse_url(mariadb.url(name), base=REPOSITORY))
+    await create(older, ["example.com"], more=USERS)
+    mariadb.run(
+        f"""ALTER TABLE contacts ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE users ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
+        UPDATE sipd_meta SET value = '{SCHEMA + 1}' WHERE name = 'schema'""",
+        name,
+    )
+    assert await older.apply([[PutBinding(binding())], [USERS[0]]]) == [None, None]
+    assert [row.uri for row in (await older.load_all()).bindings] == [binding().uri]
+    await older.close()
+    with pytest.raises(SetupError, match=f"has schema version {SCHEMA + 1}"):
+        await older.open()
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(0, ""), (100, "is 100 s ahead of"), (-86400, "is 86400 s behind")])
+async def test_a_clock_that_is_not_the_databases_is_warned_of(mariadb, monkeypatch, ahead, said):
+    lines: list[str] = []
+    monkeypatch.setattr("sipd.store.mysql_setup.LOG", EventLog(lines.append))
+    async with linked(mariadb, mariadb.new_database()) as link:
+        await check_server(link, "it", now=lambda: time.time() + ahead)
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)
