@@ -85,15 +85,18 @@ def dialog_of(inquiry: Inquiry, tables: Tables, wanted: Subscribe, our_tag: str)
 def _only_by_flow(inquiry: Inquiry, tables: Tables, wanted: Subscribe) -> bool:
     """Whether the way back is the flow, as with a binding; and where a Contact is a URI of ours, such as a GRUU.
 
-    One who proved nothing can have us send to his own host only (P6).
+    A phone with outbound says so by `ob` (RFC 5626 §5.3.2). One who proved
+    nothing can have us send to his own host only (P6).
     """
     request, source, contact = inquiry.request, inquiry.source, wanted.contact
     places = inquiry.context.places
     if local_domain(contact, tables, places) is not None or leads_here(contact, tables, places):
         return True
-    if not is_direct(request) or (contact.host == source.host and source.transport == "UDP"):
+    if not is_direct(request):
         return False
-    return only_by_flow(source, request.via, contact) or not wanted.proven
+    if contact.host == source.host and source.transport == "UDP":
+        return contact.param("ob") is not None
+    return contact.param("ob") is not None or only_by_flow(source, request.via, contact) or not wanted.proven
 
 
 class Notify(NamedTuple):
@@ -126,7 +129,8 @@ class Subscription:
 
     def refresh(self, dialog: Dialog, remote_cseq: int, expires_at: float) -> None:
         """A SUBSCRIBE in the dialog: he hears all again (§4.2.1.4); the route set stays (RFC 3261 §12.2)."""
-        self.dialog = dialog._replace(local=self.dialog.local, routes=self.dialog.routes)
+        routes = self.dialog.routes
+        self.dialog = dialog._replace(local=self.dialog.local, routes=routes, by_flow=dialog.by_flow and not routes)
         self.remote_cseq = remote_cseq
         self.expires_at = expires_at
         self.full = self.urgent = True

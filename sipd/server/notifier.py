@@ -81,7 +81,12 @@ class Notifier:
             answer(house, server, refusal(house.seal, request, fault))
             house.explain.keep(inquiry.wall, request, inquiry.source, fault.status, inquiry.trace)
             return
-        headers = (("Expires", str(wanted.expires)), ("Contact", _contact(server.flow, inquiry.uri.scheme)))
+        routes = request.values("Record-Route") if "Record-Route" in request.names else []
+        headers = (
+            *(("Record-Route", value) for value in routes),  # RFC 3261 §12.1.1
+            ("Expires", str(wanted.expires)),
+            ("Contact", _contact(server.flow, inquiry.uri.scheme)),
+        )
         answer(house, server, local_response(house.seal, request, 200, headers=headers))
         house.explain.keep(inquiry.wall, request, inquiry.source, 200, inquiry.trace)
         self._look(name, subscription)

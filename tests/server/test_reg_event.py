@@ -12,6 +12,7 @@ from sipd.rows import Binding, DropBinding, DropDelegate, DropUser, PutBinding, 
 from sipd.server import notifier
 from tests.core import rfc3680
 from tests.server.phones import DOMAIN, SERVER, WALL, Phone, World, open_world
+from tests.server.test_outbound import EDGES, open_edges
 
 JOE = f"sip:joe@{DOMAIN}"
 ALICE, BOB = f"sip:alice@{DOMAIN}", f"sip:bob@{DOMAIN}"
@@ -437,6 +438,15 @@ async def test_a_strict_router_gets_what_it_expects(world, autojump_clock):
     assert (first.request_uri, first.values("Route")) == (f"sip:{edge.hop.place}", [f"<{bob.uri}>"])
 
 
+async def test_a_phone_with_outbound_is_told_by_its_flow(world, autojump_clock):
+    """It says `ob` and sends from another port than its Contact has (RFC 5626 §4.3)."""
+    bob = world.phone("bob", claims="10.0.1.1:7000", params=";ob")
+    elsewhere = Phone(world, "bob", "10.0.1.1", port=7000)
+    first = await subscribed(bob, BOB)
+    assert first.request_uri == "sip:bob@10.0.1.1:7000;ob"
+    assert elsewhere.seen == []
+
+
 async def test_a_phone_behind_nat_is_told_by_its_flow(world, autojump_clock):
     bob = world.phone("bob", claims="192.168.1.2:5060")
     first = await subscribed(bob, BOB)
@@ -455,6 +465,25 @@ async def test_a_phone_on_a_connection_is_told_by_it_and_forgotten_with_it(world
     register(world.phone("desk"), BOB)
     await trio.sleep(1)
     assert gauge(world) == 0
+
+
+async def test_through_an_edge_by_the_flow_that_the_phone_has_there(world, nursery, autojump_clock):
+    """RFC 5626 §5.3: the edge stays in the dialog, and its Route names the flow; so it does after a refresh."""
+    await open_edges(nursery, world)
+    bob = world.phone("bob", transport="TCP", claims="192.0.2.2:5060", host="10.0.1.99")
+    world.network.unreachable.add(bob.hop)
+    contact, event = f"<{bob.uri};ob>", ("Event", "reg")
+    bob.send(bob.request("SUBSCRIBE", BOB, headers=(event,), contact=contact, call_id="by-edge"), EDGES[0])
+    first = await notified(bob, 1)
+    assert first.request_uri == contact[1:-1]
+    assert "Route" not in first.names
+    [ok] = bob.responses(200)
+    routes = [("Route", value) for value in reversed(ok.values("Record-Route"))]  # RFC 3261 §12.1.2
+    assert routes
+    dialog = {"to": BOB, "to_tag": first.from_tag or "", "cseq": 2, "call_id": "by-edge", "contact": contact}
+    bob.send(bob.request("SUBSCRIBE", first.contacts[0].uri.text, headers=(event, *routes), **dialog), EDGES[0])
+    second = await notified(bob, 2)
+    assert (second.request_uri, told(second).get("version")) == (contact[1:-1], "1")
 
 
 async def test_a_gruu_as_contact_leads_back_to_the_phone(world, autojump_clock):
