@@ -53,6 +53,8 @@ DIGITS: Final[Mapping[str, int]] = {"SHA-512-256": 64, "SHA-256": 64, "MD5": 32}
 QOPS: Final = ("auth", "auth-int")
 """The qualities of protection known (RFC 7616 §3.3)."""
 
+_QOPS_TAKEN: Final = frozenset({"", *QOPS})  # none: the way of RFC 2069
+
 _BY_LOWER_NAME: Final = {name.lower(): name for name in ALGORITHMS}
 _NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}")
 _REQUIRED: Final = ("realm", "nonce", "uri", "response")
@@ -164,7 +166,7 @@ def verify(secret: str, method: str, claim: Credentials, body: bytes = b"") -> b
 
     False for an algorithm or a qop that is never offered.
     """
-    if claim.algorithm not in ALGORITHMS or claim.qop not in ("", *QOPS):
+    if claim.algorithm not in ALGORITHMS or claim.qop not in _QOPS_TAKEN:
         return False
     return compare_digest(expected(secret, method, claim, body).encode(), _encoded(claim.response))
 

@@ -177,6 +177,11 @@ class Failures:
     def __len__(self) -> int:
         return len(self._counts)
 
+    @property
+    def known(self) -> int:
+        """How many users are remembered with a source where they proved themselves."""
+        return len(self._proved)
+
     def add(self, user: str, source: str, now: float) -> int:
         """Count one more failure; gives how many there are now of this user at this source."""
         source = network_of(source)

@@ -38,6 +38,7 @@ def gauges_of(house: House, dispatch: Dispatch) -> dict[str, Gauge]:
         "calls_challenged": Gauge(lambda: len(challenged), challenged.capacity),
         "challenges_delayed": Gauge(lambda: dispatch.delayed, door.MOST_DELAYED),
         "log_ins_failed": Gauge(lambda: len(failures), failures.capacity),
+        "users_proven": Gauge(lambda: failures.known, TWICE * failures.capacity),  # each at one source
         "script_uploads_counted": Gauge(lambda: len(guard.uploads), guard.uploads.capacity),
         "sources_counted": Gauge(lambda: len(admission.rate), admission.rate.capacity),
         "sources_proven": Gauge(lambda: len(admission.proven), TWICE * admission.proven.size),
