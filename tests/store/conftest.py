@@ -42,6 +42,11 @@ def store_of(server: MariaDb, database: str, **options) -> Store:
 _made: dict[MariaDb, str] = {}
 
 
+def made_on(server: MariaDb) -> str:
+    """The name of that database, once a store was made."""
+    return _made[server]
+
+
 async def on_mariadb(server: MariaDb) -> Store:
     """A store with the first rows. All tests use one database: tables and triggers take a second to make."""
     if server not in _made:

@@ -37,45 +37,47 @@ from sipd.rows import (
     PutUser,
     Settings,
 )
-from sipd.store import Cache, SqliteStore
+from sipd.store import Cache, SqliteStore, Store, create
 from sipd.store.following import MOST_KEYS
 from sipd.store.sqlite_log import CUT, KEPT
-from tests.store.rows import ALICE, BOB, apply, binding, script, user
+from tests.store.conftest import made_on, on_mariadb, store_of
+from tests.store.rows import ALICE, BOB, USERS, apply, binding, script, user
 
 LINES: list[str] = []
 
 
-class Counted(SqliteStore):
-    """Says what it was asked for, and can be out of reach."""
+def counted(store):
+    """Has it say what it was asked for, in `asked`; while `away` is set it can't be reached."""
+    store.asked = []
+    store.away = False
+    news, load_some, load_all = store.news, store.load_some, store.load_all
 
-    def __init__(self, path, **more):
-        super().__init__(path, **more)
-        self.asked: list[str] = []
-        self.away = False
-
-    async def news(self):
-        self._reached()
-        return await super().news()
-
-    async def load_some(self, keys):
-        self.asked.append("some")
-        self._reached()
-        await trio.sleep(0.05)  # so that others come while this is under way
-        return await super().load_some(keys)
-
-    async def load_all(self, begun=None):
-        self.asked.append("all")
-        self._reached()
-        return await super().load_all(begun)
-
-    def _reached(self):
-        if self.away:
+    def reached():
+        if store.away:
             raise StoreAway("pulled out")
+
+    async def told_news():
+        reached()
+        return await news()
+
+    async def told_some(keys):
+        store.asked.append("some")
+        reached()
+        await trio.sleep(0.05)  # so that others come while this is under way
+        return await load_some(keys)
+
+    async def told_all(begun=None):
+        store.asked.append("all")
+        reached()
+        return await load_all(begun)
+
+    store.news, store.load_some, store.load_all = told_news, told_some, told_all
+    return store
 
 
 @pytest.fixture
 async def store(sqlite):
-    made = Counted(sqlite.path, serving=True)
+    made = counted(SqliteStore(sqlite.path, serving=True))
     await made.open()
     yield made
     await made.close()
@@ -87,13 +89,34 @@ async def other(sqlite):
     return sqlite
 
 
-@pytest.fixture
-async def cache(store):
+@pytest.fixture(params=["sqlite", "mariadb"])
+async def two(request, tmp_path):
+    """A store, and that of another process on the same database."""
+    if request.param == "sqlite":
+        other: Store = SqliteStore(tmp_path / "sip.sqlite3")
+        await create(other, ["example.com"], more=USERS)
+        store: Store = SqliteStore(tmp_path / "sip.sqlite3", serving=True)
+    else:
+        server = request.getfixturevalue("mariadb")
+        other = await on_mariadb(server)
+        store = store_of(server, made_on(server))
+    await store.open()
+    yield counted(store), other
+    await store.close()
+    await other.close()
+
+
+async def cache_on(store):
     LINES.clear()
     made = Cache(store, log=EventLog(LINES.append))
     await made.fill()
     store.asked.clear()
     return made
+
+
+@pytest.fixture
+async def cache(store):
+    return await cache_on(store)
 
 
 def told(cache):
@@ -129,7 +152,9 @@ GROUPS: list[list[Change]] = [
 
 
 class TestNews:
-    async def test_every_change_of_others_comes_in_alone_and_is_told_exactly(self, cache, store, other):
+    async def test_every_change_of_others_comes_in_alone_and_is_told_exactly(self, two):
+        store, other = two
+        cache = await cache_on(store)
         heard = told(cache)
         for group in GROUPS:
             await apply(other, *group)
@@ -144,7 +169,9 @@ class TestNews:
         await cache.reload()
         assert heard == [], "the whole says something else than its parts"
 
-    async def test_a_user_who_goes_takes_all_along(self, cache, other):
+    async def test_a_user_who_goes_takes_all_along(self, two):
+        store, other = two
+        cache = await cache_on(store)
         await apply(other, PutBinding(binding()), PutScript(script()), PutDelegate(BOB, ALICE), PutDelegate(ALICE, BOB))
         await apply(other, PutAlias("al@example.com", ALICE), PutAlias("al@example.com", BOB))
         await cache.catch_up()
@@ -164,7 +191,9 @@ class TestNews:
         assert cache.alias("al@example.com") == (BOB,)
         assert cache.image.delegates == set()
 
-    async def test_a_script_that_is_switched_comes_as_it_is_stored(self, cache, other):
+    async def test_a_script_that_is_switched_comes_as_it_is_stored(self, two):
+        store, other = two
+        cache = await cache_on(store)
         await apply(other, PutScript(script()))
         await apply(other, EnableScript(ALICE, "cpl", False))
         await cache.catch_up()
@@ -186,12 +215,15 @@ class TestNews:
         assert seen == ["PRAGMA data_version"] * 10
         assert store.asked == []
 
-    async def test_our_own_changes_are_no_news_and_those_of_others_between_them_are(self, cache, store, other):
+    async def test_our_own_changes_are_no_news_and_those_of_others_between_them_are(self, two):
+        store, other = two
+        await cache_on(store)
         for number in range(3):
             await apply(store, PutDomain(f"{number}.example.com", "example.com"))
             await apply(other, PutDomain(f"{number}.example.net", "example.net"))
         assert [key.name for key in await store.news()] == [f"{number}.example.net" for number in range(3)]
-        assert await store.news() == []
+        again = await store.news()  # a cluster's lines may be told twice, see mysql_news.py
+        assert {key.name for key in again} <= {f"{number}.example.net" for number in range(3)}
 
     async def test_more_than_thousands_of_changes_are_loaded_as_a_whole(self, cache, store, other):
         await apply(other, *(PutDomain(f"{number}.example.com", "example.com") for number in range(MOST_KEYS + 1)))
