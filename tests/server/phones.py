@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sipd.message import Uri
-    from sipd.store import MemoryStore, SqliteStore
+    from sipd.store import MemoryStore, SqliteStore, Store
 
 SERVER = Hop("UDP", "10.0.0.1", 5060)
 DOMAIN = "example.com"
@@ -259,7 +259,7 @@ async def open_world(
     at: Hop = SERVER,
     domain: str = DOMAIN,
     beside: World | None = None,
-    store: MemoryStore | SqliteStore | None = None,
+    store: MemoryStore | SqliteStore | Store | None = None,
     wall: float = WALL,
     **settings,
 ) -> World:

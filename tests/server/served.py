@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sipd.rows import PutDomain, PutSettings, PutUser, Settings
 from sipd.server.startup import furnish, serve
-from sipd.store import Cache, MemoryStore, SqliteStore, Writer, create, user_row
+from sipd.store import Cache, MemoryStore, SqliteStore, Store, Writer, create, user_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sipd.net.resolver import Resolver
     from sipd.server.house import House
 
-    AnyStore = MemoryStore | SqliteStore
+    AnyStore = MemoryStore | SqliteStore | Store
 
 
 @dataclass
