@@ -25,6 +25,8 @@ WORDS: Final[dict[tuple[str, str], str]] = {
     ("identify", "challenge"): "{saw} has not proven who he is: asked for credentials",
     ("identify", "stale"): "{saw} used a nonce that is too old: asked again",
     ("identify", "digest"): "the request is from {saw}, proven by digest",
+    ("identify", "basic"): "the request is from {saw}, proven by his password as it is (auth=basic)",
+    ("identify", "held"): "{saw} was tried too often from there: not looked at for a moment, and asked again",
     ("identify", "unproven"): "{saw} could not prove who he is; the call goes on as nobody's",
     ("identify", "wrong"): "the credentials of {saw} are wrong",
     ("identify", "From is not his"): "{saw} is proven, but From names somebody else: refused",

@@ -16,6 +16,7 @@ from sipd.hop import Hop
 from sipd.message import parse_auth, parse_uri
 from sipd.rows import Binding
 from sipd.store.secrets import user_row
+from sipd.tools.explain import WORDS
 from tests.core.tables import ALICE, BOB, PASSWORD, PHONE, WALL, House, credentials, register, request, user
 
 URI = f"sip:{BOB}"
@@ -569,3 +570,22 @@ def test_from_may_be_an_alias_of_his(from_, status):
     )
     decision = made.decide(sent)
     assert (decision.status if isinstance(decision, Respond) else 200) == status
+
+
+def test_every_step_of_it_has_words():
+    """`sipdctl explain` says what was seen, not only that something was."""
+    made, seen = house(), set()
+    asked = challenges(made.decide(call()))[0]
+    tries = [
+        call(),
+        signed(made),
+        *(call(credentials(asked, "INVITE", URI, password="wrong", count=n)) for n in range(7)),
+    ]
+    tries.append(call(credentials(asked, "INVITE", "sip:bob@elsewhere.example")))
+    tries.append(call(credentials(asked, "INVITE", URI, count=1), from_=f"<sip:{BOB}>;tag=1"))
+    for one in tries:
+        inquiry = made.inquiry(one)
+        made.note(decide(inquiry, made.tables))
+        seen |= {(step.step, step.chose) for step in inquiry.trace if step.step == "identify"}
+    assert {chose for _, chose in seen} >= {"challenge", "digest", "wrong", "held", "stale", "digest uri mismatch"}
+    assert seen <= WORDS.keys()
