@@ -633,6 +633,20 @@ async def test_a_flood_has_an_end(world, autojump_clock, monkeypatch):
     assert gauge(world) == 0
 
 
+async def test_many_subscribers_are_told_some_at_a_time(world, autojump_clock, monkeypatch):
+    """Calls go on between them (P7)."""
+    monkeypatch.setattr(notifier, "AT_ONCE", 3)
+    app, desk = world.phone("app"), world.phone("desk")
+    for _ in range(10):
+        subscribe(app, BOB)
+    await trio.sleep(10)
+    app.seen.clear()
+    register(desk, BOB)
+    await app.until(lambda: len(app.requests("NOTIFY")) == 10, 2)
+    times = [round((seen.at - app.seen[0].at) / notifier.APART) for seen in app.seen]
+    assert [times.count(turn) for turn in range(4)] == [3, 3, 3, 1]
+
+
 async def test_a_subscription_to_ourselves_goes_round_once(world, autojump_clock):
     bob = world.phone("bob")
     subscribe(bob, BOB, contact=f"<sip:bob@{SERVER.place}>")
