@@ -14,7 +14,7 @@ import random
 import secrets
 import ssl
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
@@ -36,13 +36,15 @@ from sipd.store.mysql_write import write
 from sipd.store.some import queries, snapshot_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from sipd.rows import Binding, Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_wire import Rows
     from sipd.store.url import DatabaseUrl
+
+T = TypeVar("T")
 
 PATIENCE: Final = 6.0
 """Seconds after which a transaction that has not reached its COMMIT is not tried again."""
@@ -248,17 +250,25 @@ class MysqlStore:
 
     async def load_some(self, keys: Sequence[Key]) -> Snapshot:
         """The rows of these keys."""
-        async with self._reader() as link:
+
+        async def ask(link: Link) -> Snapshot:
             await link.execute(SNAPSHOT)
             async with link.tx(BEGIN_SNAPSHOT):
                 return snapshot_of([(part, await link.fetch(text, names)) for part, text, names in queries(keys)])
 
+        return await self._read(ask)
+
     async def news(self) -> Sequence[Key] | None:
         """What others have changed; mostly one question."""
-        async with self._reading, self._reader() as link:
-            now = trio.current_time()
+
+        async def ask(link: Link) -> list[Key] | None:
             found = await self._log.news(link, now)
             await self._log.prune(link, now)
+            return found
+
+        async with self._reading:
+            now = trio.current_time()
+            found = await self._read(ask)
         if now - self._held > NAME_PING:
             await self._keep_name(now)
         return found
@@ -270,14 +280,13 @@ class MysqlStore:
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""
-        async with self._reader() as link:
-            rows = await link.fetch(sql.SCRIPT_LOG, (aor, limit), text=True)
+        rows = await self._read(lambda link: link.fetch(sql.SCRIPT_LOG, (aor, limit), text=True))
         return [AddScriptLog(*row) for row in reversed(rows)]
 
     async def script_versions(self, aor: str, kind: ScriptKind = "cpl") -> list[ScriptVersion]:
         """What has been done to this user's script, oldest first."""
-        async with self._reader() as link:
-            return [sql.script_version_of(row) for row in await link.fetch(sql.SCRIPT_VERSIONS, (aor, kind))]
+        rows = await self._read(lambda link: link.fetch(sql.SCRIPT_VERSIONS, (aor, kind)))
+        return [sql.script_version_of(row) for row in rows]
 
     async def check(self) -> list[str]:
         """What CHECK TABLE finds, and what is missing."""
@@ -313,15 +322,21 @@ class MysqlStore:
         except (Trouble, Unreachable, CommitLost) as error:
             raise StoreAway(f"{self.shown}: {error}") from None
 
-    @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[Link]:
-        async with self._troubles(), self._connected.link() as link:
-            try:
-                yield link
-            except Trouble as error:
-                if isinstance(error, Gone):
-                    self._connected.leave(self._connected.host)
-                raise
+    async def _read(self, ask: Callable[[Link], Awaitable[T]]) -> T:
+        """Ask on a connection of the pool, and again on another one, or another host, when it broke."""
+        async with self._troubles():
+            for last in (False, True):
+                pool = self._connected
+                host = pool.host
+                try:
+                    async with pool.link() as link:
+                        return await ask(link)
+                except Gone:
+                    if last:
+                        raise
+                    pool.forget()  # what rests beside it has no better chance
+                    pool.leave(host)
+        raise AssertionError("one of two tries ends it")
 
     @asynccontextmanager
     async def _setting_up(self) -> AsyncIterator[Link]:
