@@ -275,8 +275,8 @@ class MysqlStore:
 
     async def find_users(self, part: str, after: str, limit: int) -> list[User]:
         """A page of users."""
-        async with self._reader() as link:
-            return [sql.user_of(row) for row in await link.fetch(*sql.finding(part, after, limit))]
+        rows = await self._read(lambda link: link.fetch(*sql.finding(part, after, limit)))
+        return [sql.user_of(row) for row in rows]
 
     async def script_log(self, aor: str, limit: int = 100) -> list[AddScriptLog]:
         """The last lines of this user's scripts."""

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from sipd.errors import CommitUnknown, SetupError, StoreAway
-from sipd.rows import DropUser, Expect, PutBinding, PutPeer, PutScript, PutUser, Settings
+from sipd.rows import DropUser, Expect, PutBinding, PutPeer, PutScript, PutSettings, PutUser, Settings
 from sipd.rows import Peer as PeerRow
 from sipd.store import Refused, create, open_store, parse_url
 from sipd.store.base import Key
@@ -213,6 +213,7 @@ class TestFull:
         server.start()
         try:
             store = await on_mariadb(server)
+            assert await store.apply([[PutSettings(Settings(script_versions=1000))]]) == [None]
 
             async def fill() -> None:
                 for number in range(400):
