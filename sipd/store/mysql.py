@@ -30,7 +30,7 @@ from sipd.store.mysql_link import CommitLost
 from sipd.store.mysql_migrate import check_tables, first_rows, make_tables, state_of, upgrade
 from sipd.store.mysql_news import ChangeLog
 from sipd.store.mysql_pool import Pool, Unreachable, may_be_better_elsewhere
-from sipd.store.mysql_setup import check_server, login_of, setup_error
+from sipd.store.mysql_setup import check_server, login_of, setup_error, warn_of_forgetting
 from sipd.store.mysql_wire import Gone, Trouble
 from sipd.store.mysql_write import write
 from sipd.store.some import queries, snapshot_of
@@ -356,6 +356,8 @@ class MysqlStore:
     async def _upgraded(self) -> tuple[int, int]:
         async with self._setting_up() as link:
             await check_server(link, self.shown)
+            if self._name:
+                await warn_of_forgetting(link, self.shown)
             return await upgrade(link, self.shown, _say, new_key=secrets.token_bytes(32))
 
     # the server's name

@@ -88,3 +88,17 @@ async def check_server(link: Link, shown: str, now: Callable[[], float] = time.t
         side = "ahead of" if ahead > 0 else "behind"
         words = "servers that share a database must have the same time"
         LOG.event("warning", text=f"the clock of this machine is {abs(ahead):.0f} s {side} that of {shown}: {words}")
+
+
+async def warn_of_forgetting(link: Link, shown: str) -> None:
+    """Warn where the server may forget what it confirmed, when its power fails: a 200 would promise too much.
+
+    Not of a cluster's node: what it has confirmed the others have as well.
+    """
+    [(flush,)] = await link.fetch("SELECT @@innodb_flush_log_at_trx_commit")
+    if flush != 1 and not link.galera:
+        LOG.event(
+            "warning",
+            text=f"{shown} has innodb_flush_log_at_trx_commit={flush}: when its power fails it may forget registrations"
+            " that were answered 200; set it to 1",
+        )

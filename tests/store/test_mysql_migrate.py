@@ -275,3 +275,21 @@ async def test_a_clock_that_is_not_the_databases_is_warned_of(mariadb, monkeypat
         await check_server(link, "it", now=lambda: time.time() + ahead)
     assert len(lines) == bool(said)
     assert said in "".join(lines)
+
+
+@pytest.mark.parametrize(("flush", "said"), [(1, False), (2, True), (0, True)])
+async def test_a_server_that_may_forget_what_it_confirmed_is_warned_of(mariadb, monkeypatch, flush, said):
+    lines: list[str] = []
+    monkeypatch.setattr("sipd.store.mysql_setup.LOG", EventLog(lines.append))
+    url = parse_url(mariadb.url(mariadb.new_database()), base=REPOSITORY)
+    await create(made := MysqlStore(url), ["example.com"], more=USERS)
+    await made.close()
+    mariadb.run(f"SET GLOBAL innodb_flush_log_at_trx_commit = {flush}")
+    try:
+        for serving in (False, True):  # a tool says nothing: it promises nothing
+            store = MysqlStore(url, serving=serving)
+            await store.open()
+            await store.close()
+            assert ["may forget registrations" in line for line in lines] == [True] * (said and serving)
+    finally:
+        mariadb.run("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
