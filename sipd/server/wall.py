@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -38,18 +39,16 @@ SLICE: Final = 200
 """Users looked at in one turn of the loop, after a start."""
 
 
-def awake_or_asleep() -> float:
-    """Monotonic seconds that go on while the machine sleeps, where the system has such a clock."""
-    return time.clock_gettime(BOOT_CLOCK)
-
-
 BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+awake_or_asleep: Final = partial(time.clock_gettime, BOOT_CLOCK)
+"""Monotonic seconds that go on while the machine sleeps, where the system has such a clock."""
 
 
 class WallClock:
     """Called, it gives seconds since 1970, which go on as real time does."""
 
-    __slots__ = ("_elapsed", "_last", "_on_jump", "_real", "ahead")
+    __slots__ = ("_apart", "_elapsed", "_on_jump", "_real", "ahead")
 
     def __init__(
         self, real: Callable[[], float], elapsed: Callable[[], float], on_jump: Callable[[float], None]
@@ -58,23 +57,31 @@ class WallClock:
         self._real = real
         self._elapsed = elapsed
         self._on_jump = on_jump
-        self._last = (real(), elapsed())
+        self._apart = real() - elapsed()  # as it was when last looked at
         self.ahead = 0.0  # seconds that the machine's clock is ahead of our reckoning
 
     def __call__(self) -> float:
         """Seconds since 1970 by our reckoning."""
-        real, elapsed = self._real(), self._elapsed()
-        step = real - self._last[0] - (elapsed - self._last[1])
+        real = self._real()
+        apart = real - self._elapsed()
+        if not -SLEWED <= apart - self._apart <= SLEWED:
+            return self._after_step(real, apart)
+        self._apart = apart
+        return real - self.ahead
+
+    def _after_step(self, real: float, apart: float) -> float:
+        step = apart - self._apart
         if not -BACK <= step <= ON:
             # or the process was stopped between the two looks: then a second one sees no jump
-            real, elapsed = self._real(), self._elapsed()
-            step = real - self._last[0] - (elapsed - self._last[1])
+            real = self._real()
+            apart = real - self._elapsed()
+            step = apart - self._apart
             if not -BACK <= step <= ON:
                 self.ahead += step
                 self._on_jump(step)
-        elif self.ahead and abs(step) > SLEWED and abs(self.ahead + step) < abs(self.ahead):
+        elif self.ahead and abs(self.ahead + step) < abs(self.ahead):
             self.ahead += step  # it is being set right again
-        self._last = (real, elapsed)
+        self._apart = apart
         return real - self.ahead
 
     def how_far_ahead(self) -> float:
