@@ -73,7 +73,7 @@ async def rows(shell):
     await store.open()
     snapshot = await store.load_all()
     await store.close()
-    return snapshot
+    return snapshot._replace(users=list(snapshot.users), bindings=list(snapshot.bindings))
 
 
 async def test_a_password_from_standard_input_is_stored_as_hashes(shell):
