@@ -24,6 +24,7 @@ from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, P
 from sipd.store import statements as sql
 from sipd.store.base import Removed, Snapshot
 from sipd.store.ddl import SCHEMA
+from sipd.store.dense import BindingRows, UserRows
 from sipd.store.migrate import check_state
 from sipd.store.mysql_link import PATIENCE as STATEMENT
 from sipd.store.mysql_link import CommitLost
@@ -34,11 +35,12 @@ from sipd.store.mysql_setup import check_server, login_of, setup_error, warn_of_
 from sipd.store.mysql_wire import Gone, Trouble
 from sipd.store.mysql_write import write
 from sipd.store.some import queries, snapshot_of
+from sipd.store.turns import QuickLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from sipd.rows import Binding, Change, ScriptKind, ScriptVersion, User
+    from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_wire import Rows
@@ -84,7 +86,7 @@ class MysqlStore:
         self._renamed = 0
         self._log = ChangeLog(self._origin)
         self._reading = trio.Lock()  # who asks for news
-        self._turn = trio.Lock()  # who writes
+        self._turn = QuickLock()  # who writes
         self._pool: Pool | None = None
         self._writer: Link | None = None
         self._holder: Link | None = None
@@ -103,6 +105,7 @@ class MysqlStore:
         async with self._setting_up() as link:
             await check_server(link, self.shown)
             await make_tables(link, self.shown, _say)
+            await link.for_writing()
             try:
                 async with link.tx():
                     for statement, row in first_rows(secret_key):
@@ -181,7 +184,13 @@ class MysqlStore:
     async def _try(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
         if self._writer is None or not self._writer.usable:
             self._writer = None
-            self._writer = await self._connected.new_link()
+            writer = await self._connected.new_link()
+            try:
+                await writer.for_writing()
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = writer
         before, link = self._log.last, self._writer
         try:
             async with link.tx():
@@ -226,11 +235,10 @@ class MysqlStore:
             begun()
         scripts = [sql.script_of(row) for row in await link.fetch(sql.ALL_SCRIPTS)]
         there = {(script.aor, script.kind) for script in scripts}
-        users: Rows = []
-        bindings: list[Binding] = []
+        users, bindings = UserRows(), BindingRows()
         versions: Rows = []
-        await link.each(lambda rows: users.extend(map(sql.user_of, rows)), sql.ALL_USERS)
-        await link.each(lambda rows: bindings.extend(map(sql.binding_of, rows)), sql.ALL_BINDINGS, text=True)
+        await link.each(users.extend, sql.ALL_USERS)
+        await link.each(bindings.extend, sql.ALL_BINDINGS, text=True)
         await link.each(versions.extend, sql.ALL_VERSIONS)
         return Snapshot(
             users=users,

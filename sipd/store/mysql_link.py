@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from sipd.store.mysql_text import compose, compose_many
-from sipd.store.mysql_wire import NO_BACKSLASH_ESCAPES, Answer, Gone, Login, Trouble, Wire
+from sipd.store.mysql_wire import AUTOCOMMIT, NO_BACKSLASH_ESCAPES, Answer, Gone, Login, Trouble, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -73,6 +73,7 @@ class Link:
         self._patience = patience
         self._busy = False
         self._in_tx = False
+        self._first = b""  # what begins the transaction, while it is still to be sent
         self.longest = 1 << 20  # bytes of a statement, as the server has it
         self.galera = False
 
@@ -80,6 +81,11 @@ class Link:
     def usable(self) -> bool:
         """Whether it can be asked, and no transaction is open."""
         return not self._wire.closed and not self._busy and not self._in_tx
+
+    @property
+    def most(self) -> int:
+        """Bytes that a statement of many rows should have at most."""
+        return min(self.longest, 1 << 20)
 
     @property
     def thread_id(self) -> int:
@@ -115,13 +121,23 @@ class Link:
     async def executemany(self, statement: str, rows: Iterable[Sequence[Value]]) -> int:
         """Run it for many rows, in as few statements as the server's packets allow."""
         count = 0
-        for composed in compose_many(statement, rows, min(self.longest, 1 << 20)):
+        for composed in compose_many(statement, rows, self.most):
             count += _answer(await self._run(composed)).rowcount
         return count
 
-    async def run(self, composed: bytes) -> Answer:
-        """Run a statement that is composed already."""
-        return _answer(await self._run(composed))
+    async def for_writing(self) -> None:
+        """Prepare it for `run_all`: from now on nothing is committed but by COMMIT."""
+        await self.execute("SET SESSION autocommit = 0")
+
+    async def run_all(self, composed: Sequence[bytes]) -> list[Answer]:
+        """Run statements that are composed already, sent together: one wait for all of them.
+
+        Raises the Trouble of the first that is refused; the others are carried out all the same. A deadlock ends the
+        transaction, and what comes behind it would be committed by itself: so autocommit must be off (`for_writing`).
+        """
+        if len(composed) > 1 and self._wire.server_status & AUTOCOMMIT:
+            raise RuntimeError("statements are sent together where each would be committed by itself")
+        return [_answer(result) for result in await self._ask(composed)] if composed else []
 
     @asynccontextmanager
     async def tx(self, begin: str = "START TRANSACTION") -> AsyncIterator[None]:
@@ -130,17 +146,23 @@ class Link:
         Raises CommitLost when the COMMIT itself had no answer, Trouble when it
         was refused and nothing was committed.
         """
-        await self.execute(begin)
+        if self._wire.server_status & AUTOCOMMIT:
+            await self.execute(begin)
+        else:
+            self._first = begin.encode()  # sent with the first statement
         self._in_tx = True
         try:
             yield
         except BaseException:
             with trio.move_on_after(UNDO, shield=True), suppress(Trouble):
-                if not self._wire.closed:
+                if not self._wire.closed and not self._first:
                     await self._run(b"ROLLBACK")
+            self._first = b""
             self.close()
             raise
-        await self._commit()
+        if not self._first:
+            await self._commit()
+        self._first = b""
         self._in_tx = False
 
     async def roll_back(self) -> None:
@@ -185,15 +207,28 @@ class Link:
         patience: float | None = None,
     ) -> Answer | Rows:
         """One statement, one answer."""
+        return (await self._ask([composed], text=text, take=take, patience=patience))[-1]
+
+    async def _ask(
+        self,
+        composed: Sequence[bytes],
+        *,
+        text: bool = False,
+        take: Take | None = None,
+        patience: float | None = None,
+    ) -> list[Answer | Rows]:
+        """Statements sent together, an answer for each."""
         if self._busy:
             raise RuntimeError("two tasks use one connection")
-        if len(composed) + 1 > self.longest:  # the server would close the connection
-            raise Trouble(TOO_BIG, f"{len(composed)} bytes are more than the server's max_allowed_packet")
+        longest = max(map(len, composed))
+        if longest + 1 > self.longest:  # the server would close the connection
+            raise Trouble(TOO_BIG, f"{longest} bytes are more than the server's max_allowed_packet")
+        first, self._first = self._first, b""
         seconds = self._patience if patience is None else patience
         self._busy = True
         try:
             with trio.fail_after(seconds):
-                answer = await self._wire.query(composed, text=text, take=take)
+                answers = await self._wire.ask([first, *composed] if first else composed, text=text, take=take)
         except trio.TooSlowError:
             raise Gone(0, f"no answer within {seconds:g} s") from None
         finally:
@@ -201,7 +236,7 @@ class Link:
         if self._wire.server_status & NO_BACKSLASH_ESCAPES:
             self.close()
             raise Gone(0, "the server's sql_mode became NO_BACKSLASH_ESCAPES")
-        return answer
+        return answers[1:] if first else answers
 
 
 async def open_link(

@@ -24,7 +24,7 @@ from sipd.store.mysql_login import log_in
 from sipd.store.mysql_rows import Column, Ended, OutOfStep, converters, take_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trio_mysql.protocol import MysqlPacket
 
@@ -36,6 +36,7 @@ LOST: Final = 2013
 
 OK, EOF, ERROR, LOCAL_INFILE = 0x00, 0xFE, 0xFF, 0xFB
 
+AUTOCOMMIT: Final = 2
 MORE_RESULTS: Final = 8
 NO_BACKSLASH_ESCAPES: Final = 512
 """Bits of the server's status."""
@@ -162,12 +163,33 @@ class Wire(Connection):
         `take` is given the rows in slices as they come, and the list is empty
         then. `text`: see `converters`. Raises Trouble.
         """
+        return (await self.ask([statement], text=text, take=take))[-1]
+
+    async def ask(
+        self, statements: Sequence[bytes], *, text: bool = False, take: Take | None = None
+    ) -> list[Answer | Rows]:
+        """Run these one after the other, sent together: what each gave. `text` and `take` are for the last.
+
+        Raises the Trouble of the first that the server refused; it has gone on with the others all the same.
+        """
         try:
-            await self._send(QUERY, statement)
-            result = await self._take(text, take)
-            while self._more:  # of CALL: only the first counts, but all must be read
-                await self._take(text, None)
-            return result
+            behind = await self._send(QUERY, *statements)
+            results: list[Answer | Rows] = []
+            refused: Trouble | None = None
+            for number, self._next_seq_id in enumerate(behind, start=1):
+                last = number == len(behind)
+                try:
+                    results.append(await self._take(text and last, take if last else None))
+                    while self._more:  # of CALL: only the first counts, but all must be read
+                        await self._take(text, None)
+                except err.MySQLError as error:
+                    trouble = trouble_of(error)
+                    if trouble is None or isinstance(trouble, Gone):
+                        raise
+                    refused = refused or trouble
+            if refused is not None:
+                raise refused
+            return results
         except Exception as error:
             trouble = trouble_of(error)
             if trouble is None or isinstance(trouble, Gone):
@@ -193,21 +215,25 @@ class Wire(Connection):
             self._force_close()
             raise
 
-    async def _send(self, command: int, payload: bytes) -> None:
+    async def _send(self, command: int, *payloads: bytes) -> list[int]:
+        """Send the command with each of these at once; the numbers that the packets of the answers begin with."""
         if self._sock is None:
             raise Gone(LOST, "this connection is closed")
         if self._at != len(self._in):
             raise OutOfStep("there is something left of the last answer")
         self._more = False
-        body = bytes([command]) + payload
-        pieces = []
-        number = 0
-        for at in range(0, len(body) + 1, LONG):  # one more, empty, behind a full last one
-            piece = body[at : at + LONG]
-            pieces += [len(piece).to_bytes(3, "little"), bytes([number & 0xFF]), piece]
-            number += 1
-        self._next_seq_id = number & 0xFF
+        pieces, behind = [], []
+        for payload in payloads:
+            body = bytes([command]) + payload
+            number = 0
+            for at in range(0, len(body) + 1, LONG):  # one more, empty, behind a full last one
+                piece = body[at : at + LONG]
+                pieces += [len(piece).to_bytes(3, "little"), bytes([number & 0xFF]), piece]
+                number += 1
+            behind.append(number & 0xFF)
+        self._next_seq_id = behind[0]
         await self._write_bytes(b"".join(pieces))
+        return behind
 
     async def _take(self, text: bool, take: Take | None) -> Answer | Rows:
         self._more = False

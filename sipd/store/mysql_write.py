@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.rows import DropBinding, Expect, PutAlias, PutBinding, PutDelegate, PutDial, PutDomain, PutUser
 from sipd.store import statements as sql
 from sipd.store.base import Conflict, Refused
-from sipd.store.mysql_text import compose
+from sipd.store.mysql_text import compose, compose_many
 from sipd.store.mysql_wire import Gone, Trouble
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ async def _step_by_step(link: Link, change: Change) -> None:
 
 
 async def _together(link: Link, groups: Sequence[tuple[int, Sequence[Change]]]) -> None:
-    """Write them by statements of many rows, each sorted, so that two servers take locks in one order.
+    """Write them by statements of many rows, sent together, each sorted, so that two servers take locks in one order.
 
     Raises Refused when any of them is; what was written before is to be undone.
     """
@@ -223,18 +223,29 @@ async def _together(link: Link, groups: Sequence[tuple[int, Sequence[Change]]]) 
     drops = sorted({change[:3] for change in changes if type(change) is DropBinding})
     puts = [change.binding for change in changes if type(change) is PutBinding]
     known = [change for change in expected if change.version]
+    most = link.most
     try:
-        await link.executemany(PUT_USER, [(*user[1:], user.aor) for user in users])
-        if await link.executemany(NEXT_VERSIONS, known) != CHANGED * len(known):
-            raise Conflict("bindings were changed meanwhile")
-        await link.executemany(FIRST_VERSIONS, [(change.aor,) for change in expected if not change.version])
-        for at in range(0, len(drops), MOST_DROPS):
-            some = drops[at : at + MOST_DROPS]
-            await link.run(DROP_BINDINGS.encode() + b" OR ".join(compose(ONE_BINDING, drop) for drop in some))
-        await link.executemany(PUT_BINDING, map(sql.binding_row, sorted(puts, key=_key)))
+        versions = [*compose_many(NEXT_VERSIONS, known, most)]
+        others = [
+            *compose_many(PUT_USER, [(*user[1:], user.aor) for user in users], most),
+            *compose_many(FIRST_VERSIONS, [(change.aor,) for change in expected if not change.version], most),
+            *(
+                DROP_BINDINGS.encode()
+                + b" OR ".join([compose(ONE_BINDING, drop) for drop in drops[at : at + MOST_DROPS]])
+                for at in range(0, len(drops), MOST_DROPS)
+            ),
+            *compose_many(PUT_BINDING, map(sql.binding_row, sorted(puts, key=_key)), most),
+        ]
+        answers = await link.run_all([*versions, *others])
     except (Trouble, *BAD_VALUES) as error:
         raise_refused(error)
         raise
+    if sum(answer.rowcount for answer in answers[: len(versions)]) != CHANGED * len(known):
+        raise Conflict("bindings were changed meanwhile")
+
+
+def _one(drop: tuple[str, str, str]) -> bytes:
+    return compose(ONE_BINDING, drop)
 
 
 def _key(binding: Binding) -> tuple[str, str, str]:

@@ -42,7 +42,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--targets", default="sipd,kamailio", help=f"comma-separated: {','.join(TARGETS)}")
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--rate", type=float, default=300.0, help="operations a second of the steady load")
-    parser.add_argument("--seconds", type=float, help="of the steady load; default 8")
+    parser.add_argument("--seconds", type=float, help="of the steady load; default 8, of --many 300")
     parser.add_argument("--share", type=float, help="of each scenario's calls at saturation; default 1")
     parser.add_argument("--quick", action="store_true", help="2 rounds, a fifth of the calls, 3 s steady")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
@@ -60,6 +60,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{name}: no such thing: {', '.join(unknown)}")
         setattr(parsed, name, chosen)
     usual = (2, 0.2, 3.0) if parsed.quick else (5, 1.0, 8.0)
+    if parsed.many:
+        usual = (3, 1.0, 300.0)
     for name, value in zip(("rounds", "share", "seconds"), usual, strict=True):
         if getattr(parsed, name) is None:
             setattr(parsed, name, value)

@@ -312,16 +312,6 @@ def _keep(database: Database, server: Server, names: list[tuple[str, str]], seco
     costs("20 users changed by plain SQL", foreign, 20)
     phones = Registering(names, server.port, kept=True, contact_port=CONTACT_PORT)
     try:
-        for turn in ("challenged", "with the nonce they have"):
-
-            def refresh() -> str:
-                outcome = phones.saturate(many, 40)
-                return f"{outcome.started / outcome.seconds:.0f} a second, {outcome.failed} failed, 99 of 100 within " \
-                       f"{1000 * outcome.percentile(0.99):.1f} ms; {database.size('bound')}"  # fmt: skip
-
-            costs(f"{many:,} refreshes, {turn}", refresh, many)
-            time.sleep(WAITED_OUT)
-            print(f"    half a minute later: {server.mib:.0f} MiB", flush=True)
         rate = many / HOUR
 
         def hour() -> str:
@@ -336,6 +326,17 @@ def _keep(database: Database, server: Server, names: list[tuple[str, str]], seco
                    f"{database.size('bound')}"  # fmt: skip
 
         costs(f"{rate:.0f} refreshes and 50 calls a second", hour)
+
+        for turn in ("challenged", "with the nonce they have"):
+
+            def refresh() -> str:
+                outcome = phones.saturate(many, 40)
+                return f"{outcome.started / outcome.seconds:.0f} a second, {outcome.failed} failed, 99 of 100 within " \
+                       f"{1000 * outcome.percentile(0.99):.1f} ms; {database.size('bound')}"  # fmt: skip
+
+            costs(f"{many:,} refreshes, {turn}", refresh, many)
+            time.sleep(WAITED_OUT)
+            print(f"    half a minute later: {server.mib:.0f} MiB", flush=True)
     finally:
         phones.close()
 
