@@ -230,7 +230,8 @@ class MysqlStore:
         keys = await link.fetch(sql.GET_META, ("secret_key",))
         if not keys:
             raise SetupError(f"{self.shown} is damaged: it has no secret key", "Restore it from a backup")
-        await self._log.loaded(link, trio.current_time())
+        if begun is not None or self._log.lost:
+            await self._log.loaded(link, trio.current_time())
         if begun is not None:
             begun()
         scripts = [sql.script_of(row) for row in await link.fetch(sql.ALL_SCRIPTS)]

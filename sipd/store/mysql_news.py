@@ -70,7 +70,7 @@ class ChangeLog:
         self._bottom = 0  # nothing at or before this is looked at
         self._passed: deque[tuple[float, int]] = deque()  # when which number was the highest
         self._seen: set[int] = set()  # of others, behind the deep floor
-        self._lost = True  # nothing can be told until all rows are loaded
+        self.lost = True  # nothing can be told until all rows are loaded
         self._asked = 0  # by the database's clock: ours stands still while this machine sleeps
         self._counted = self._pruned = 0.0
 
@@ -88,15 +88,15 @@ class ChangeLog:
         self._bottom = max(0, last - BEFORE)
         self._seen = {number for (number,) in await link.fetch(NUMBERS, (self._bottom, self.origin))}
         self._passed = deque([(now, last)])
-        self.last, self._asked, self._counted, self._lost = last, clock, now, False
+        self.last, self._asked, self._counted, self.lost = last, clock, now, False
 
     async def news(self, link: Link, now: float) -> list[Key] | None:
         """The keys that others have changed since the last time; None: that can't be told any more. Raises Trouble."""
-        if self._lost:
+        if self.lost:
             return None
         [(last, clock)] = await link.fetch(LAST)
         if last < self.last or clock - self._asked > KEPT / 2:  # emptied, another database; or cut meanwhile
-            self._lost = True
+            self.lost = True
             return None
         near = self._floor(now - NEAR)
         if last == near and now - self._counted < COUNT:
@@ -106,7 +106,7 @@ class ChangeLog:
         if now - self._counted >= COUNT:
             rows += await self._late(link, now, near)
         if len(rows) > MOST_NEWS:
-            self._lost = True
+            self.lost = True
             return None
         self._note(now, max([last, *(row[0] for row in rows)]))
         self._seen.update(row[0] for row in rows)
@@ -116,7 +116,7 @@ class ChangeLog:
 
     async def prune(self, link: Link, now: float) -> None:
         """Remove lines that are too old, if it is time. Raises Trouble."""
-        if self._lost or now - self._pruned < PRUNE or self._passed[0][0] > now - KEPT:
+        if self.lost or now - self._pruned < PRUNE or self._passed[0][0] > now - KEPT:
             return
         self._pruned = now
         floor = self._floor(now - KEPT)
