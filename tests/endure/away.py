@@ -35,8 +35,11 @@ BACK = 5.0
 ANSWERS = frozenset({200, 500, 503})
 """What a REGISTER may hear while the database is away."""
 
-GROWTH = 16 << 20
-"""Bytes that a server may have more at the end: what calls need that are under way, and no more with each fault."""
+GROWTH = 8 << 20
+"""Bytes that a server may have more at the end, beside what it remembers of calls."""
+
+OF_A_CALL = 640
+"""Bytes that it remembers of each call: its nonce for 300 s, its Call-ID for 600."""
 
 DESCRIPTORS = 4
 """Descriptors that it may have more: connections of a pool that was not full."""
@@ -208,7 +211,7 @@ def judged(outcome: Outcome, sipd: Watched, calls: Calls) -> Iterator[str]:
             yield f"answers to REGISTER: {seen}"
         if seen.back > BACK:
             yield f"it took long to come back: {seen}"
-    if outcome.growth > GROWTH or outcome.descriptors > DESCRIPTORS:
+    if outcome.growth > GROWTH + OF_A_CALL * outcome.calls.done or outcome.descriptors > DESCRIPTORS:
         yield f"growth: {outcome.growth >> 10} KiB, {outcome.descriptors} descriptors"
     for line in sipd.child.errors + sipd.child.lines:
         if "Traceback" in line or "event=fault" in line:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.endure.model import State, Wish
 
 OLD = 1.0
-"""Seconds by which what a server only shows may be behind what another has stored."""
+"""Seconds by which what a server only shows may be behind what another has stored, usually."""
 
 OUT_OF_ORDER = frozenset({400, 500})
 """How a CSeq is refused that is not higher than that of the binding with the same Call-ID (RFC 3261 §10.3 step 7)."""
@@ -80,16 +80,20 @@ def after(operation: Operation, state: State, owners: Owners) -> State | None:
     return None if status == 400 else wish.applied(state)  # no answer, or 500: it may have been carried out
 
 
-def violation(history: Iterable[Operation], found: State | None = None, initial: State = NOTHING) -> str:
-    """What no order explains, in words; empty: all is well. `found` is what was stored when all had ended."""
+def violation(history: Iterable[Operation], found: State | None = None, *, old: float = OLD) -> str:
+    """What no order explains, in words; empty: all is well.
+
+    `found` is what was stored when all had ended. `old`: seconds by which
+    what a server only shows may be behind.
+    """
     operations = [one for one in history if one.status not in NO_EFFECT and (one.status or not one.wish.asks_only)]
     owners: Owners = {mark: (one.phone, one.cseq) for one in operations for _, mark in one.wish.put}
     events = []
     for number, one in enumerate(operations):
-        events.append((one.began - OLD if one.wish.asks_only else one.began, 0, number))
+        events.append((one.began - old if one.wish.asks_only else one.began, 0, number))
         if one.status not in (0, 500):  # those may come later, or never
             events.append((one.ended, 1, number))
-    ways: set[tuple[State, frozenset[int]]] = {(initial, frozenset())}
+    ways: set[tuple[State, frozenset[int]]] = {(NOTHING, frozenset())}
     under_way: set[int] = set()
     for _, is_end, number in sorted(events):
         if not is_end:

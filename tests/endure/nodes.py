@@ -160,16 +160,15 @@ class Nodes:
         """How many have been answered, or given up."""
         return sum(len(owner.history) for owner in self._owners)
 
-    def violations(self, database: Contacts, *, changes_only: bool = False) -> list[str]:
+    def violations(self, database: Contacts, *, old: float) -> list[str]:
         """Of each user whose answers, and what is stored now, fit no one order: why not.
 
-        `changes_only`: whatever those heard who only asked.
+        `old`: seconds by which what servers only show may be behind.
         """
         stored = database.contacts()
         found = []
         for owner in self._owners:
-            history = [one for one in owner.history if not (changes_only and one.wish.asks_only)]
-            text = violation(history, stored.get(owner.user, NOTHING))
+            text = violation(owner.history, stored.get(owner.user, NOTHING), old=old)
             if text:
                 found.append(f"{owner.user}: {text}")
         return found

@@ -12,6 +12,9 @@ from tests.running import stop_all
 
 SECONDS = 4.0
 
+SEEN_IN = 30.0
+"""Seconds in which changes must be seen, on a machine that may be busy with anything: usually it is a third of one."""
+
 
 @pytest.fixture
 def database(tmp_path):
@@ -23,16 +26,19 @@ def database(tmp_path):
 
 
 def test_two_servers_answer_as_one(database):
-    seen = together(database, [database.url] * 2, database.run, SECONDS, random.Random(126))
+    seen = together(database, [database.url] * 2, database.run, SECONDS, random.Random(126), seen_in=SEEN_IN)
     assert not seen.wrong, seen.wrong
-    assert seen.nodes.answers[200] > 100
-    assert len(seen.visitor.appeared.seen) > 2
-    assert len(seen.visitor.by_sql.seen) > 2
+    assert seen.nodes.answers[200] > 50
+    assert seen.visitor.appeared.seen
+    assert seen.visitor.vanished.seen
+    assert seen.visitor.by_sql.seen
 
 
 def test_two_servers_keep_their_order_while_mariadb_is_killed(database):
     chance = random.Random(127)
-    seen = together(database, [database.url] * 2, database.run, SECONDS, chance, disturbed=database.server)
+    seen = together(
+        database, [database.url] * 2, database.run, SECONDS, chance, disturbed=database.server, seen_in=SEEN_IN
+    )
     assert not seen.wrong, seen.wrong
     assert seen.nodes.answers[200] > 30
     assert seen.nodes.answers[503] + seen.nodes.answers[500] > 5, "it was not disturbed at all"

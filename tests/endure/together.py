@@ -30,6 +30,9 @@ PASSWORD = "secret of the visitor"
 SEEN_IN = 1.0
 """Seconds in which a call at another server must see a change."""
 
+EVERY = 60.0
+"""Seconds between two looks at the figures."""
+
 COPIED = """
     CREATE TEMPORARY TABLE new_{table} SELECT * FROM {table} WHERE aor = '{visitor}';
     UPDATE new_{table} SET aor = '{guest}';
@@ -121,12 +124,12 @@ class Disturber(threading.Thread):
 
 def together(
     database: Contacts, urls: Sequence[str], sql: Sql, seconds: float, chance: random.Random,
-    say: Callable[[str], None] = print, *, disturbed: MariaDb | None = None, every: float = 60.0,
+    say: Callable[[str], None] = print, *, disturbed: MariaDb | None = None, seen_in: float = SEEN_IN,
 ) -> Seen:  # fmt: skip
     """Run one server for each URL, all of one database without tables as yet; what came of it.
 
-    `disturbed`: kill and freeze this one all the while; then how soon a change
-    is seen is not looked at, and what a server only shows may be old.
+    `disturbed`: kill and freeze this one all the while, and nobody calls.
+    `seen_in`: seconds in which each server must know what the other has stored.
     """
     people = users(USERS)
     names = [f"node{number}" for number in range(len(urls))]
@@ -146,14 +149,14 @@ def together(
         try:
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                nodes.go_on(min(left, every))
+                nodes.go_on(min(left, EVERY))
                 say(words(seen))
         finally:
             looker.end()
         nodes.go_on(3.0)
         nodes.settle()
         time.sleep(SEEN_IN)
-        seen.wrong = list(judged(seen, looker, database, children))
+        seen.wrong = list(judged(seen, looker, database, children, seen_in))
     visitor.close()
     for child in children:
         child.end_well()
@@ -173,20 +176,19 @@ def words(seen: Seen) -> str:
     )
 
 
-def judged(seen: Seen, looker: Looker | Disturber, database: Contacts, children: Sequence[Child]) -> Iterator[str]:
+def judged(
+    seen: Seen, looker: Looker | Disturber, database: Contacts, children: Sequence[Child], seen_in: float
+) -> Iterator[str]:
     """What is not as it must be; nothing may be under way."""
-    if isinstance(looker, Disturber):
-        yield from seen.nodes.violations(database, changes_only=True)
-    else:
-        if looker.failure is not None:
-            yield f"the visitor: {looker.failure!r}"
-        yield from seen.nodes.violations(database)
+    if isinstance(looker, Looker) and looker.failure is not None:
+        yield f"the visitor: {looker.failure!r}"
+    yield from seen.nodes.violations(database, old=seen_in)
     yield from seen.nodes.disagreements(database)
     if not seen.nodes.answers.keys() <= {200, 400, 500, 503}:
         yield f"answers: {seen.nodes.answers}"
     for name, delays in vars(seen.visitor).items():
         worst = getattr(delays, "worst", 0.0)
-        if worst > SEEN_IN:
+        if worst > seen_in:
             yield f"{name}: {delays}"
     for child in children:
         for line in child.errors:

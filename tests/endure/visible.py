@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.endure.phone import Answer, Server
 
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds after which it is not seen at all."""
 
 EVERY = 0.01
