@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
+from docs.reference.words import code, table
 from docs.reference.words import page as whole_page
-from docs.reference.words import table
 from sipd import cli
+from sipd.control.verbs.shapes import SHAPES
 from sipd.tools import addsipuser, cpl_check, sipdctl, sippasswd
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def page() -> str:
         parser = make()
         lines += [f"## {parser.prog}", "", *described(parser), f"Exit status: {EXIT[parser.prog]}", ""]
         for name, one in subcommands(parser):
-            lines += [f"### {parser.prog} {name}", "", *described(one)]
+            lines += [f"### {parser.prog} {name}", "", *described(one), *given(name)]
     return whole_page("Commands", lines)
 
 
@@ -42,6 +43,18 @@ def described(parser: argparse.ArgumentParser) -> list[str]:
     lines = [sentence(parser.description or ""), "", "```text", usage(parser), "```", ""]
     rows = [(f"`{written(action)}`", meaning(parser, action)) for action in arguments(parser)]
     return lines + (table(("argument", "meaning"), rows) if rows else [])
+
+
+def given(name: str) -> list[str]:
+    """What a verb prints with --json."""
+    shape = SHAPES.get(name)
+    if shape is None:
+        return []
+    what = "an array of objects" if shape.many else "an object"
+    names = ", ".join(map(code, shape.names.split()))
+    settings = "each setting given" if name == "server set" else ", ".join(map(code, shape.sometimes.split()))
+    maybe = f"; sometimes {settings}" if settings else ""
+    return [f"JSON: {what} with {'all settings' if name == 'server show' else names}{maybe}.", ""]
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:

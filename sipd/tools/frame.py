@@ -248,7 +248,7 @@ def _is_number(value: Plain) -> bool:
 
 
 def _lines(data: Mapping[str, Plain]) -> list[str]:
-    width = max((len(key) for key, value in data.items() if value != []), default=0)
+    width = max((len(key) for key in data), default=0)
     lines = []
     for key, value in data.items():
         texts = [_cell(one) for one in value] if isinstance(value, list | tuple) else [_cell(value)]

@@ -97,7 +97,7 @@ def test_the_history_says_who_did_what(shell):
 
 def test_a_rollback_is_a_new_version_and_a_second_one_undoes_it(shell):
     assert json.loads(shell("script", "rollback", ALICE, "--json")) == {
-        "user": ALICE, "version": 3, "as it was in": 1, "warnings": [],
+        "user": ALICE, "version": 3, "as_it_was_in": 1, "warnings": [],
     }  # fmt: skip
     assert shell("script", "get", ALICE) == BUSY
     shell("script", "rollback", ALICE)

@@ -105,7 +105,7 @@ async def show(store: Store, arguments: Arguments) -> Plain:
         "sound": not errors,
         "errors": list(errors),
         "warnings": list(warnings),
-        "versions kept": len(versions),
+        "versions_kept": len(versions),
     }
 
 

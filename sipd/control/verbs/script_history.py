@@ -70,7 +70,7 @@ async def rollback(store: Store, arguments: Arguments) -> Plain:
     script = Script(user.aor, "cpl", old.text, old.media_type or MEDIA_TYPE, time.time(), arguments.by)
     await carry_out(store, [PutScript(script, f"rolled back to {old.version}")])
     [*_, stored] = await store.script_versions(user.aor)
-    return {"user": user.aor, "version": stored.version, "as it was in": old.version, "warnings": list(warnings)}
+    return {"user": user.aor, "version": stored.version, "as_it_was_in": old.version, "warnings": list(warnings)}
 
 
 def _lines(version: ScriptVersion) -> list[str]:

@@ -126,7 +126,7 @@ async def allow(store: Store, arguments: Arguments) -> Plain:
     snapshot = await about(store, arguments.word("address"), arguments.word("other"))
     user, other = (known_user(arguments.word(name), snapshot) for name in ("address", "other"))
     await carry_out(store, [PutDelegate(user.aor, other.aor)])
-    return {"user": user.aor, "may be registered by": other.aor}
+    return {"user": user.aor, "delegate": other.aor}
 
 
 async def deny(store: Store, arguments: Arguments) -> Plain:
@@ -136,7 +136,7 @@ async def deny(store: Store, arguments: Arguments) -> Plain:
     if (user.aor, other.aor) not in {(row.aor, row.delegate) for row in snapshot.delegates}:
         raise Refusal(f"{other.aor} may not register for {user.aor} anyway")
     await carry_out(store, [DropDelegate(user.aor, other.aor)])
-    return {"user": user.aor, "may no longer be registered by": other.aor}
+    return {"user": user.aor, "delegate": other.aor}
 
 
 async def _asked(store: Store, arguments: Arguments) -> User:
