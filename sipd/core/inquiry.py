@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 - as those below
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -9,8 +10,6 @@ from sipd.message import Request  # noqa: TC001 - mypyc looks it up when the cla
 from sipd.seal import Seal  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sipd.core.decision import Mark
     from sipd.core.ways import Token
     from sipd.hop import Hop
