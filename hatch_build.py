@@ -7,6 +7,7 @@ editable install always is the pure form.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,9 +45,11 @@ class CompiledBuildHook(BuildHookInterface[Any]):
         stage = Path(self._staged.name)
         shutil.copytree(Path(self.root, "sipd"), stage / "sipd", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         (stage / "setup.py").write_text(SETUP)
+        shutil.copytree(Path(self.root, "stubs"), stage / "stubs")
         done = subprocess.run(
             [sys.executable, "setup.py", *self.config["modules"]],
-            cwd=stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            cwd=stage, env={**os.environ, "MYPYPATH": "stubs"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"mypyc: exit status {done.returncode}\n{done.stdout}")
