@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from sipd.store.cache import Cache
 
 SLICE: Final = 500
-"""Rows handled in one turn of the loop while all are loaded; and keys whose rows are loaded at once."""
+"""Rows handled in one turn of the loop while all are loaded."""
+
+SOME: Final = 200
+"""Keys whose rows are loaded at once, and taken over in one turn."""
 
 POLL: Final = 0.25
 """Seconds between two looks at the change log."""
@@ -189,8 +192,8 @@ class Following:
 
     async def _read(self) -> None:
         cache = self._cache
-        unsure = list(islice(self.unsure, SLICE))
-        unread = list(islice(self._unread, SLICE))
+        unsure = list(islice(self.unsure, SOME))
+        unread = list(islice(self._unread, SOME))
         for key in unread:  # at once: it may come again while this is under way
             del self._unread[key]
         keys = list(dict.fromkeys([*(Key("contacts", aor) for aor in unsure), *unread]))
