@@ -73,7 +73,7 @@ def _create(dialect: Dialect, table: str, event: str) -> str:
     if event != "UPDATE":
         body = _BODY[dialect].format(f"{insert} VALUES ({new if event == 'INSERT' else old})")
     elif dialect == "sqlite":
-        body = f"BEGIN {insert} SELECT {new} UNION SELECT {old}; END"  # which leaves one of two that are the same
+        body = f"BEGIN {insert} SELECT {new} UNION ALL SELECT {old} WHERE OLD.{key} <> NEW.{key}; END"
     else:  # whose UNION makes a table for each row, which takes it a millisecond
         body = f"BEGIN {insert} VALUES ({new}); IF OLD.{key} <> NEW.{key} THEN {insert} VALUES ({old}); END IF; END"
     return f"CREATE TRIGGER {_name(table, event)} AFTER {event} ON {table} FOR EACH ROW {body}"

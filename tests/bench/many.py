@@ -294,12 +294,11 @@ def _keep(database: Database, server: Server, names: list[tuple[str, str]], seco
 
     def all_again() -> None:
         server.reload()
-        last = server.cpu
-        while True:  # until it is quiet
-            time.sleep(1.5)
+        last, quiet = server.cpu, 0
+        while quiet < 3:
+            time.sleep(1)
             now = server.cpu
-            if now - last < 0.5:
-                return
+            quiet = quiet + 1 if now - last < 0.2 else 0
             last = now
 
     costs("all rows loaded again", all_again)
