@@ -111,7 +111,7 @@ CRASH = """
 import sys
 from sipd import cli
 from sipd.store import backends
-def broken(url, serving):
+def broken(url, *more):
     raise RuntimeError(f"broken at {url} {url!r} {[url]}")
 backends.BACKENDS = {"sql": broken}
 sys.exit(cli.main())
