@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sipd.control.verbs import Arguments, Refusal
+from sipd.control.verbs import Arguments, Content, Refusal
 from sipd.control.verbs.kamailio import take
 from sipd.control.verbs.kamailio_dialplan import CanNot, rows_of
 from sipd.control.verbs.kamailio_source import Row, seconds_of, source_url
@@ -16,7 +16,7 @@ from sipd.core.outbound import flow_key
 from sipd.errors import SetupError
 from sipd.rows import Binding, PutAlias, PutBinding, PutDial, PutDomain, PutSettings, PutUser, Settings, User
 from sipd.store import MemoryStore, user_row
-from tests.mariadb import MariaDb
+from tests.mariadb import PASSWORD, MariaDb
 from tests.running import HERE
 from tests.store.rows import apply
 from tests.tools.kamailio_house import add_rows, make_file, register_phones, schema
@@ -222,6 +222,16 @@ async def test_who_registered_here_since_then_stays_where_he_is(store, old_house
     told = await taken(store, url, "update", domain="example.com")
     assert skipped(told)["location", f"{ALICE} sip:alice@192.0.2.1:5070"] == "is registered here already"
     assert next(row for row in (await store.load_all()).bindings if row.aor == BOB).call_id == "here"
+
+
+async def test_a_url_in_a_file_that_others_can_read_is_noted(store, mariadb):
+    database = mariadb.new_database()
+    mariadb.run(schema("db_mysql") + subscriber("alice"), database)
+    content = Content(f"{mariadb.url(database).replace('sql://', 'mysql://', 1)}\n".encode())
+    content.exposed = True
+    told: Any = await take(store, Arguments({"url-file": content, "dry-run": "yes"}))
+    assert "others can read the file with the URL, and it holds a password: chmod 600 it" in told["notes"]
+    assert PASSWORD not in str(told)
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ async def take(store: Store, arguments: Arguments) -> Plain:
     arguments.progress("reading", 0, 0)
     tables = await read_tables(url)
     house = House(await store.load_all(), tables, wishes, time.time())
+    if url.password and arguments.exposed("url-file"):
+        house.notes.append("others can read the file with the URL, and it holds a password: chmod 600 it")
     house.take(arguments.progress)
     await trio.lowlevel.checkpoint()
     if house.there and not arguments.flag("dry-run"):
