@@ -32,7 +32,7 @@ from sipd.store.mysql_migrate import check_tables, first_rows, make_tables, stat
 from sipd.store.mysql_news import ChangeLog
 from sipd.store.mysql_pool import Pool, Unreachable, may_be_better_elsewhere
 from sipd.store.mysql_setup import check_server, login_of, setup_error, warn_of_forgetting
-from sipd.store.mysql_wire import Gone, Trouble
+from sipd.store.mysql_wire import Trouble
 from sipd.store.mysql_write import write
 from sipd.store.some import queries, snapshot_of
 from sipd.store.turns import QuickLock
@@ -173,8 +173,6 @@ class MysqlStore:
                     may = error.code in AGAIN or (may_be_better_elsewhere(error) and tries <= len(self._url.hosts) + 1)
                     if not may or trio.current_time() > give_up:
                         raise StoreAway(f"{self.shown}: {error}") from None
-                    if error.code not in AGAIN:
-                        self._connected.leave(self._connected.host)
                 await trio.sleep(random.uniform(0, PAUSE * tries))
 
     def apply_now(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:
@@ -195,6 +193,10 @@ class MysqlStore:
         try:
             async with link.tx():
                 return await write(link, groups)
+        except Trouble as error:
+            if may_be_better_elsewhere(error) and error.code not in AGAIN:
+                self._connected.leave(link.host)
+            raise
         except CommitLost as error:
             self._disown(before)
             raise CommitUnknown(f"{self.shown}: {error}") from None
@@ -272,7 +274,8 @@ class MysqlStore:
 
         async def ask(link: Link) -> list[Key] | None:
             found = await self._log.news(link, now)
-            await self._log.prune(link, now)
+            with suppress(Trouble):  # read-only, say: what was found is told all the same
+                await self._log.prune(link, now)
             return found
 
         async with self._reading:
@@ -339,9 +342,10 @@ class MysqlStore:
                 host = pool.host
                 try:
                     async with pool.link() as link:
+                        host = link.host
                         return await ask(link)
-                except Gone:
-                    if last:
+                except Trouble as error:
+                    if last or not may_be_better_elsewhere(error):
                         raise
                     pool.forget()  # what rests beside it has no better chance
                     pool.leave(host)

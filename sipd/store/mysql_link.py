@@ -74,6 +74,7 @@ class Link:
         self._busy = False
         self._in_tx = False
         self._first = b""  # what begins the transaction, while it is still to be sent
+        self.host = (wire.host, wire.port)
         self.longest = 1 << 20  # bytes of a statement, as the server has it
         self.galera = False
 

@@ -122,8 +122,8 @@ class TestAway:
 
     async def test_frozen_at_its_commit_nobody_knows_and_the_news_tell_it(self, server, store):
         await store.load_all()
-        link = await store._connected.new_link()
-        store._writer = link
+        link = store._writer = await store._connected.new_link()
+        await link.for_writing()
         really = link._run
 
         async def freezes(composed, **options):
@@ -155,6 +155,21 @@ class TestAway:
         finally:
             server.read_only(False)
         assert await store.apply([put(3)]) == [None]
+
+    async def test_news_are_read_where_nothing_can_be_written_not_even_the_log_cut(self, server, store, monkeypatch):
+        await store.load_all()
+        await store.apply([put()])
+        server.run("UPDATE users SET full_name = 'x' WHERE aor = 'bob@example.com';", database(server))
+
+        async def refused(link, now):
+            await link.execute("UPDATE users SET full_name = 'y'")
+
+        monkeypatch.setattr(store._log, "prune", refused)
+        server.read_only(True)
+        try:
+            assert await store.news() == [Key("users", BOB)]
+        finally:
+            server.read_only(False)
 
     async def test_no_connection_to_be_had(self, server, store):
         server.run("SET GLOBAL max_connections = 10;")
