@@ -28,8 +28,21 @@ from sipd.cpl.grammar import NODES, OUTPUT_ATTRIBUTES
 from sipd.message.parse import MAX_BODY, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_ROUTES, MAX_VIAS
 from sipd.net import dead, enum, fetch, listener, locating, pace, resolver, smtp, stream, udp, websocket
 from sipd.rows import Settings
-from sipd.server import diary, dispatch, explain, hops, mailing, node, notifier, pins, runs, search, stateless
-from sipd.store import cache, options, writer
+from sipd.server import (
+    diary,
+    dispatch,
+    explain,
+    hops,
+    mailing,
+    node,
+    notifier,
+    pins,
+    registration,
+    runs,
+    search,
+    stateless,
+)
+from sipd.store import following, options, writer
 from sipd.transaction import kinds
 from sipd.transaction import table as transactions
 from sipd.transaction.timers import TimerValues
@@ -142,7 +155,14 @@ LIMITS: Final = (
     ("Registrations", "seconds between two NOTIFYs to one subscriber", subscriptions.PAUSE),
     ("Database", "groups of changes that may wait for their commit (more: 503)", writer.CAPACITY),
     ("Database", "groups committed together", writer.BATCH),
-    ("Database", "seconds between two looks for changes of other programs", cache.POLL),
+    ("Database", "seconds that a group waits for its turn (more: 503)", writer.PATIENCE),
+    (
+        "Database",
+        "times that a REGISTER is decided anew as another server was first (more: 503)",
+        registration.MOST_CONFLICTS,
+    ),
+    ("Database", "changes of others that are loaded one by one (more: all rows are loaded)", following.MOST_KEYS),
+    ("Database", "seconds between two looks for changes of other programs", following.POLL),
     ("Network", "datagrams taken in one turn", udp.MAX_TURN),
     ("Network", "connections accepted at a time in one turn", listener.MAX_ACCEPTED),
     ("Network", "bytes that may wait to be sent on one connection", stream.MAX_WAITING),
