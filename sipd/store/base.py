@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Settings,
         User,
     )
+    from sipd.store.dense import Known
 
 
 class Refused(Exception):
@@ -114,12 +115,13 @@ class Store(Protocol):
     async def close(self) -> None:
         """Disconnect; closing twice does no harm."""
 
-    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
+    async def load_all(self, begun: Callable[[], None] | None = None, known: Known | None = None) -> Snapshot:
         """Every row, all of one moment; `begun` is called as soon as that moment is fixed.
 
         Changes may be applied while it reads on. Who gives `begun` follows the
         database from that moment on: `news` tells what came later. A load
-        without it leaves the news alone. Raises SetupError when the database is damaged.
+        without it leaves the news alone. `known`: what there is already, so that it
+        is not held twice. Raises SetupError when the database is damaged.
         """
 
     async def apply(self, groups: Sequence[Sequence[Change]]) -> list[Exception | None]:

@@ -166,17 +166,21 @@ class Users(MutableMapping[str, User]):
 
 
 class UserRows(Sequence[User]):
-    """Users as they were loaded, kept small already."""
+    """Users as they were loaded, kept small already; those that are in `known` are the objects there."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("_there", "rows")
 
-    def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
+    def __init__(self, rows: Iterable[Sequence[Any]] = (), known: Known | None = None) -> None:
         self.rows: deque[_Dense | User] = deque()
+        self._there = {} if known is None else known.users._rows
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add users, or rows of their columns."""
-        self.rows += map(_dense, rows)
+        there, add = self._there, self.rows.append
+        for row in map(_dense, rows):
+            old = there.get(row.aor)
+            add(row if old is None or old != row else old)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -353,18 +357,38 @@ class Bindings(MutableMapping[str, tuple[Binding, ...]]):
                     yield _binding(aor, bound)
 
 
+class Known(NamedTuple):
+    """What memory has when all is loaded again.
+
+    Most is the same, and is let go as soon as it is read: or memory would hold
+    everything twice, and what was taken for that is not given back whole.
+    """
+
+    users: Users
+    bindings: Bindings
+
+
 class BindingRows(Sequence[Binding]):
-    """Bindings as they were loaded, kept small already."""
+    """Bindings as they were loaded, kept small already; those that are in `known` are the objects there."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("_known", "rows")
 
-    def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
+    def __init__(self, rows: Iterable[Sequence[Any]] = (), known: Known | None = None) -> None:
         self.rows: deque[tuple[str, _Bound]] = deque()
+        self._known = known
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add bindings, or rows of their columns."""
-        self.rows += [(row[0], _bound(as_text(row))) for row in rows]
+        known, add = self._known, self.rows.append
+        for row in rows:
+            aor, bound = row[0], _bound(as_text(row))
+            if known is not None:
+                aor = known.users.known_as(aor)
+                old = known.bindings._rows.get(aor)
+                if old == bound and isinstance(old, _Bound):
+                    bound = old
+            add((aor, bound))
 
     def __len__(self) -> int:
         return len(self.rows)

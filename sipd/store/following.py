@@ -15,6 +15,7 @@ import trio
 
 from sipd.errors import SetupError, StoreAway
 from sipd.store.base import Key
+from sipd.store.dense import Known
 from sipd.store.differences import differences, small_differences, take
 from sipd.store.image import Image
 from sipd.store.some import keys_of
@@ -118,7 +119,7 @@ class Following:
             cache.lock.release()
 
         try:
-            return await cache.store.load_all(begun)
+            return await cache.store.load_all(begun, Known(cache.image.users, cache.image.bindings))
         finally:
             if self._meanwhile is None:  # it failed before that moment
                 cache.lock.release()

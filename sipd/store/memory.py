@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, User
     from sipd.store.base import Key
+    from sipd.store.dense import Known
 
 
 class MemoryStore:
@@ -70,7 +71,7 @@ class MemoryStore:
         """Keep the rows: the same object may be opened again."""
         await trio.lowlevel.checkpoint()
 
-    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
+    async def load_all(self, begun: Callable[[], None] | None = None, known: Known | None = None) -> Snapshot:
         """Every row."""
         await trio.lowlevel.checkpoint()
         if begun is not None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
+    from sipd.store.dense import Known
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_wire import Rows
     from sipd.store.url import DatabaseUrl
@@ -217,16 +218,16 @@ class MysqlStore:
 
     # reading
 
-    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
+    async def load_all(self, begun: Callable[[], None] | None = None, known: Known | None = None) -> Snapshot:
         """Every row, in one transaction of a connection of its own; a slice in each turn of the loop."""
         async with self._troubles():
             link = await self._connected.new_link()
             try:
-                return await self._load_all(link, begun)
+                return await self._load_all(link, begun, known)
             finally:
                 link.close()
 
-    async def _load_all(self, link: Link, begun: Callable[[], None] | None) -> Snapshot:
+    async def _load_all(self, link: Link, begun: Callable[[], None] | None, known: Known | None) -> Snapshot:
         await link.execute(SNAPSHOT)
         await link.execute(BEGIN_SNAPSHOT)
         keys = await link.fetch(sql.GET_META, ("secret_key",))
@@ -238,7 +239,7 @@ class MysqlStore:
             begun()
         scripts = [sql.script_of(row) for row in await link.fetch(sql.ALL_SCRIPTS)]
         there = {(script.aor, script.kind) for script in scripts}
-        users, bindings = UserRows(), BindingRows()
+        users, bindings = UserRows(known=known), BindingRows(known=known)
         versions: Rows = []
         await link.each(users.extend, sql.ALL_USERS)
         await link.each(bindings.extend, sql.ALL_BINDINGS, text=True)

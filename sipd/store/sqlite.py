@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
+    from sipd.store.dense import Known
     from sipd.store.statements import Value
 
 SWITCH: Final = 0.0005
@@ -181,7 +182,7 @@ class SqliteStore:
                 self._roll_back()
         return snapshot_of(found)
 
-    async def load_all(self, begun: Callable[[], None] | None = None) -> Snapshot:
+    async def load_all(self, begun: Callable[[], None] | None = None, known: Known | None = None) -> Snapshot:
         """Every row, read in one transaction of a connection of its own; commits go on meanwhile."""
         async with self._turn:
             try:
@@ -201,8 +202,8 @@ class SqliteStore:
             for script in scripts:
                 there.add((script.aor, script.kind))
             return Snapshot(
-                users=await _fill(UserRows(), reader, sql.ALL_USERS),
-                bindings=await _fill(BindingRows(), reader, sql.ALL_BINDINGS),
+                users=await _fill(UserRows(known=known), reader, sql.ALL_USERS),
+                bindings=await _fill(BindingRows(known=known), reader, sql.ALL_BINDINGS),
                 scripts=scripts,
                 domains=await _read(reader, sql.ALL_DOMAINS, lambda row: PutDomain(*row)),
                 delegates=await _read(reader, sql.ALL_DELEGATES, lambda row: PutDelegate(*row)),

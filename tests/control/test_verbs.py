@@ -61,10 +61,10 @@ class Narrow(MemoryStore):
 
     asked = False
 
-    async def load_all(self, begun=None):
+    async def load_all(self, begun=None, known=None):
         """Only on the way to some."""
         assert self.asked
-        return await super().load_all(begun)
+        return await super().load_all(begun, known)
 
     async def load_some(self, keys):
         """These."""

@@ -66,10 +66,10 @@ class FaultyStore(SqliteStore):
         await self._suffer()
         return await super().load_some(keys)
 
-    async def load_all(self, begun=None):
+    async def load_all(self, begun=None, known=None):
         self.asked["load_all"] += 1
         await self._suffer()
-        return await super().load_all(begun)
+        return await super().load_all(begun, known)
 
     async def _suffer(self, *, writes=False):
         if self.trouble == "frozen":

@@ -11,7 +11,7 @@ import trio
 from sipd.rows import Binding, Change, PutBinding, PutUser, User
 from sipd.store import SqliteStore, user_row
 from sipd.store.cache import Cache
-from sipd.store.dense import RECENT, BindingRows, Bindings, UserRows, Users
+from sipd.store.dense import RECENT, BindingRows, Bindings, Known, UserRows, Users
 from sipd.store.image import Image
 from tests.bench.population import bindings_of, populated, rows_of
 
@@ -102,6 +102,21 @@ def test_a_refresh_that_changes_only_times_brings_no_text_of_its_own():
     assert second == renewed
     for name in ("uri", "call_id", "user_agent"):
         assert getattr(second, name) is getattr(first, name), name
+
+
+def test_what_is_loaded_again_is_held_once():
+    users, bindings = Users(), Bindings()
+    for user in USERS:
+        users[user.aor] = user
+    for binding in (PLAIN, BINDINGS[2]._replace(aor="bob@example.com")):
+        bindings.put(binding, binding.aor)
+    changed = USERS[0]._replace(level="never")
+    known = Known(users, bindings)
+    again = UserRows([changed, *USERS[1:]], known)
+    assert list(again) == [changed, *USERS[1:]]
+    assert [row is users._rows[row.aor] for row in again.rows] == [False, *[True] * (len(USERS) - 1)]
+    rows = BindingRows([PLAIN, PLAIN._replace(aor="bob@example.com")], known)
+    assert [bound is bindings._rows[aor] for aor, bound in rows.rows] == [True, False]
 
 
 MEMORY = 900

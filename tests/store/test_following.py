@@ -66,10 +66,10 @@ def counted(store):
         await trio.sleep(0.05)  # so that others come while this is under way
         return await load_some(keys)
 
-    async def told_all(begun=None):
+    async def told_all(begun=None, known=None):
         store.asked.append("all")
         reached()
-        return await load_all(begun)
+        return await load_all(begun, known)
 
     store.news, store.load_some, store.load_all = told_news, told_some, told_all
     return store
@@ -288,8 +288,8 @@ class TestRefresh:
         heard = told(cache)
         whole = store.load_all
 
-        async def slow(begun=None):
-            snapshot = await whole(begun)
+        async def slow(begun=None, known=None):
+            snapshot = await whole(begun, known)
             await apply(other, PutBinding(binding()))
             cache.following._unread.update(dict.fromkeys(await store.news()))
             await cache.following.read()
