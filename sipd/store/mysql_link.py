@@ -39,6 +39,9 @@ SQL_MODE: Final = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTI
 ROLLED_BACK: Final = frozenset({1213, 3101, 1180, 3100})
 """Errors by which a COMMIT says that nothing was committed: deadlock or certification conflict of a cluster."""
 
+AT_ONCE: Final = 4
+"""Statements sent together at most: they share one patience, and each may have a thousand rows."""
+
 TOO_BIG: Final = 1153
 
 
@@ -131,14 +134,17 @@ class Link:
         await self.execute("SET SESSION autocommit = 0")
 
     async def run_all(self, composed: Sequence[bytes]) -> list[Answer]:
-        """Run statements that are composed already, sent together: one wait for all of them.
+        """Run statements that are composed already, sent together: one wait for AT_ONCE of them.
 
         Raises the Trouble of the first that is refused; the others are carried out all the same. A deadlock ends the
         transaction, and what comes behind it would be committed by itself: so autocommit must be off (`for_writing`).
         """
         if len(composed) > 1 and self._wire.server_status & AUTOCOMMIT:
             raise RuntimeError("statements are sent together where each would be committed by itself")
-        return [_answer(result) for result in await self._ask(composed)] if composed else []
+        answers: list[Answer] = []
+        for at in range(0, len(composed), AT_ONCE):
+            answers += map(_answer, await self._ask(composed[at : at + AT_ONCE]))
+        return answers
 
     @asynccontextmanager
     async def tx(self, begin: str = "START TRANSACTION") -> AsyncIterator[None]:

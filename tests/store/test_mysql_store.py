@@ -16,7 +16,7 @@ from sipd.rows import Peer as PeerRow
 from sipd.store import Refused, create, open_store, parse_url
 from sipd.store.base import Key
 from sipd.store.mysql import MysqlStore
-from sipd.store.mysql_link import open_link
+from sipd.store.mysql_link import AT_ONCE, open_link
 from sipd.store.mysql_news import COUNT, DEEP, KEPT, MOST_NEWS, NEAR, PRUNE, ChangeLog
 from sipd.store.mysql_wire import Login
 from tests.mariadb import PASSWORD, USER, MariaDb
@@ -278,6 +278,21 @@ class TestRefused:
         rows = [binding(uri=f"sip:{number}@h", user_agent="y" * 7000) for number in range(300)]
         assert await store.apply([[PutBinding(row) for row in rows]]) == [None]
         assert len((await store.load_all()).bindings) == 300
+
+    async def test_many_statements_are_not_sent_with_the_patience_of_one(self, store):
+        link = store._writer = await store._connected.new_link()
+        await link.for_writing()
+        sent = []
+        really = link._ask
+
+        async def counted(composed, **options):
+            sent.append(len(composed))
+            return await really(composed, **options)
+
+        link._ask = counted
+        rows = [PutUser(user(f"{number}@example.com")) for number in range(8000)]
+        assert await store.apply([rows]) == [None]
+        assert max(sent) <= AT_ONCE < sum(sent)
 
     @pytest.mark.parametrize("text", ["\U0001f600 ☎ é\u0301", "a\0b\x1a", "'\\\"`%s?", "ß" * 200, " trailing "])
     async def test_text_of_every_kind(self, store, text):
