@@ -134,7 +134,7 @@ def test_the_first_cseq_is_found_again(first, now):
     assert parse_address(f"<{DESK}>" + parameters(binding, binding, SEAL)).param("pub-gruu")
 
 
-TEXT = st.text(st.characters(exclude_categories=[]), max_size=30)
+TEXT = st.one_of(st.text(max_size=30), st.binary(max_size=30).map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 
 
 @given(uri=TEXT, call_id=TEXT, instance=TEXT, params=TEXT, user=TEXT.filter(str))
