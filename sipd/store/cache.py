@@ -193,6 +193,11 @@ class Cache:
     def queued(self, aor: str) -> None:
         """A change of this address-of-record waits for its commit; empty: of none in particular."""
         self._turns.take(aor)
+        self.following.begun(aor)
+
+    def under_way(self, aor: str) -> bool:
+        """Whether a change of this address-of-record waits for its commit, or is being committed."""
+        return self._turns.taken(aor)
 
     def settled(self, aor: str) -> None:
         """That change was committed or given up."""

@@ -63,6 +63,7 @@ class Following:
         self._attempt: _Attempt | None = None
         self._meanwhile: list[Change] | None = None  # what we committed since the moment of the load under way
         self._read_meanwhile: dict[Key, None] = {}  # what was read anew since then
+        self._begun: set[str] | None = None  # whose bindings have changed, or been read, since they were read aside
         self._refreshed = 0.0
 
     # what the cache tells
@@ -71,6 +72,11 @@ class Following:
         """We have committed these."""
         if self._meanwhile is not None:
             self._meanwhile += changes
+
+    def begun(self, aor: str) -> None:
+        """A change of ours of that address-of-record is queued."""
+        if self._begun is not None:
+            self._begun.add(aor)
 
     def doubt(self, aor: str, changes: Iterable[Change] = ()) -> None:
         """Nobody knows whether `changes` are stored, or another server has changed the bindings of `aor`."""
@@ -167,7 +173,40 @@ class Following:
             self._unread.clear()
             await self.reload()
         while self._unread or self.unsure:
+            if self._cache.lock.locked():
+                await self._read_aside()
+                if not self.unsure and all(self._is_ours(key) for key in self._unread):
+                    return  # these at the next look: their commit ends by then, or holds up nobody else
             await self.read()
+
+    def _is_ours(self, key: Key) -> bool:
+        """Whether these are bindings of which a change of ours is under way, or that are to be read after it."""
+        return key.what == "contacts" and (self._cache.under_way(key.name) or key.name in self.unsure)
+
+    async def _read_aside(self) -> None:
+        """Load bindings of whom no change of ours is under way, while a commit of ours takes its time.
+
+        So a disk that holds up this server's commits does not hide what others
+        have stored. What we begin to change meanwhile is left to `read`.
+        """
+        cache = self._cache
+        contacts = (key for key in self._unread if key.what == "contacts" and not self._is_ours(key))
+        keys = list(islice(contacts, SOME))
+        if not keys or self._loading.locked():
+            return
+        for key in keys:
+            del self._unread[key]
+        begun = self._begun = set()
+        try:
+            snapshot = await cache.store.load_some(keys)
+        except BaseException:
+            self._unread.update(dict.fromkeys(keys))
+            raise
+        finally:
+            self._begun = None
+        sure = [key for key in keys if key.name not in begun and not self._loading.locked()]
+        self._unread.update(dict.fromkeys(key for key in keys if key not in sure))
+        cache.heard(take(cache.image, sure, snapshot))
 
     async def read(self) -> None:
         """Load rows that are unsure or have changed, some hundreds; one query however many wait for it.
@@ -206,6 +245,8 @@ class Following:
         self.unsure.difference_update(unsure)
         if self._meanwhile is not None:
             self._read_meanwhile.update(dict.fromkeys(keys))
+        if self._begun is not None:  # what is read aside just now may be older
+            self._begun.update(key.name for key in keys)
         cache.heard(take(cache.image, keys, snapshot))
 
     async def run(

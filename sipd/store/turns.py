@@ -82,6 +82,10 @@ class QuickLock:
     def __init__(self) -> None:
         self._lock = trio.Lock()
 
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+        return self._lock.locked()
+
     async def acquire(self) -> None:
         """Have it, as the last in the queue."""
         try:
