@@ -63,7 +63,7 @@ class Following:
         self._attempt: _Attempt | None = None
         self._meanwhile: list[Change] | None = None  # what we committed since the moment of the load under way
         self._read_meanwhile: dict[Key, None] = {}  # what was read anew since then
-        self._begun: set[str] | None = None  # whose bindings have changed, or been read, since they were read aside
+        self._asides: list[set[str]] = []  # for each reading aside: whose rows were changed, or read, since it began
         self._refreshed = 0.0
 
     # what the cache tells
@@ -75,8 +75,8 @@ class Following:
 
     def begun(self, aor: str) -> None:
         """A change of ours of that address-of-record is queued."""
-        if self._begun is not None:
-            self._begun.add(aor)
+        for changed in self._asides:
+            changed.add(aor)
 
     def doubt(self, aor: str, changes: Iterable[Change] = ()) -> None:
         """Nobody knows whether `changes` are stored, or another server has changed the bindings of `aor`."""
@@ -196,17 +196,18 @@ class Following:
             return
         for key in keys:
             del self._unread[key]
-        begun = self._begun = set()
+        changed: set[str] = set()
+        self._asides.append(changed)
         try:
             snapshot = await cache.store.load_some(keys)
         except BaseException:
             self._unread.update(dict.fromkeys(keys))
             raise
         finally:
-            self._begun = None
-        sure = [key for key in keys if key.name not in begun and not self._loading.locked()]
+            self._asides = [one for one in self._asides if one is not changed]
+        sure = [key for key in keys if key.name not in changed and not self._loading.locked()]
         self._unread.update(dict.fromkeys(key for key in keys if key not in sure))
-        cache.heard(take(cache.image, sure, snapshot))
+        self._take(sure, snapshot)
 
     async def read(self) -> None:
         """Load rows that are unsure or have changed, some hundreds; one query however many wait for it.
@@ -245,9 +246,13 @@ class Following:
         self.unsure.difference_update(unsure)
         if self._meanwhile is not None:
             self._read_meanwhile.update(dict.fromkeys(keys))
-        if self._begun is not None:  # what is read aside just now may be older
-            self._begun.update(key.name for key in keys)
-        cache.heard(take(cache.image, keys, snapshot))
+        self._take(keys, snapshot)
+
+    def _take(self, keys: Sequence[Key], snapshot: Snapshot) -> None:
+        """These rows come into memory; what is being read aside may be older."""
+        for changed in self._asides:
+            changed.update(key.name for key in keys)
+        self._cache.heard(take(self._cache.image, keys, snapshot))
 
     async def run(
         self, interval: float = POLL, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
