@@ -146,7 +146,7 @@ class Users(MutableMapping[str, User]):
     def fill(self, rows: UserRows, old: Users, kinds: Kinds) -> Iterator[None]:
         """Take all off `rows`, one a step, and count their kinds; what is as in `old` is that very object."""
         here, there = self._rows, old._rows
-        counts: dict[tuple[str, _Kin], int] = {}
+        counts: dict[tuple[str, _Kin, int], int] = {}
         left = rows.rows
         while left:  # each is let go at once: all together would take the loop ten milliseconds
             row = left.popleft()
@@ -156,13 +156,13 @@ class Users(MutableMapping[str, User]):
                 aor = row.aor
             here[aor] = row
             if isinstance(row, _Dense):
-                key = (aor[aor.rfind("@") + 1 :], row.kin)
+                key = (aor[aor.rfind("@") + 1 :], row.kin, len(row.hashes))  # which says whether there is a last one
                 counts[key] = counts.get(key, 0) + 1
             else:
                 kinds.change(None, row)
             yield
-        for (domain, kin), count in counts.items():
-            kinds.add(_user(_Dense(f"@{domain}", kin, bytes(kin.ends[-1]), "")), count)
+        for (domain, kin, size), count in counts.items():
+            kinds.add(_user(_Dense(f"@{domain}", kin, bytes(size), "")), count)
 
 
 class UserRows(Sequence[User]):

@@ -13,6 +13,7 @@ from sipd.store import SqliteStore, user_row
 from sipd.store.cache import Cache
 from sipd.store.dense import RECENT, BindingRows, Bindings, Known, UserRows, Users
 from sipd.store.image import Image
+from sipd.store.kinds import Kinds
 from tests.bench.population import bindings_of, populated, rows_of
 
 ALICE = user_row("alice@example.com", "example.com", "secret")
@@ -43,6 +44,19 @@ def test_a_user_comes_back_as_he_was(user: User):
     assert users[user.aor] == user
     assert users.get(user.aor) == user
     assert list(UserRows([tuple(user)])) == [user]
+
+
+@pytest.mark.parametrize("user", USERS, ids=lambda user: user.aor)
+def test_users_are_counted_alike_loaded_and_changed(user: User):
+    """[T67] Else who is not there would be asked for what nobody who is there is asked for."""
+    fewer = user._replace(ha1_sha512_256="", ha1_sha512_256_full="")  # as an import or an older database has it
+    last = fewer._replace(ha1_sha512_256_full="0f" * 32)
+    for one in (user, fewer, last):
+        loaded, changed = Kinds(), Kinds()
+        for _ in Users().fill(UserRows([tuple(one)]), Users(), loaded):
+            pass
+        changed.change(None, one)
+        assert loaded.of("example.com") == changed.of("example.com")
 
 
 def test_a_user_who_was_asked_for_is_another_one_once_he_is_changed():
