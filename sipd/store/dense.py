@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 from sipd.rows import Binding, User
@@ -329,7 +330,8 @@ class Bindings(MutableMapping[str, tuple[Binding, ...]]):
         while left:
             aor, bound = left.popleft()
             aor = users.known_as(aor)
-            if bound.common.received or bound.common.gruu:
+            common, end, begin = bound.common, bound.expires_at, bound.refreshed_at
+            if common.received or common.gruu or not (type(end) is type(begin) is float and isfinite(end + begin)):
                 bound = _bound(readable(_binding(aor, bound)))
             found = here.get(aor)
             if found is not None:

@@ -268,6 +268,9 @@ class Following:
                 await self.catch_up()
             except (StoreAway, SetupError) as error:
                 cache.reach.failed("reading", error)
+            except Exception as fault:  # of ours, or a row that nobody can read: the server goes on with what it has
+                self.stale = True
+                cache.reach.failed("reading", fault)
             else:
                 cache.reach.worked("reading")
 

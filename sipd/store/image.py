@@ -7,6 +7,7 @@ in memory as on disk; `tests/store/` holds them to it.
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from sipd.hop import Way
@@ -319,4 +320,9 @@ def readable(binding: Binding) -> Binding:
             Way.from_text(binding.received)
         except ValueError:
             binding = binding._replace(received="")
-    return binding if _GRUU.fullmatch(binding.gruu) else binding._replace(gruu="")
+    if not _GRUU.fullmatch(binding.gruu):
+        binding = binding._replace(gruu="")
+    times = binding.expires_at, binding.refreshed_at
+    if not all(isinstance(time, float | int) and isfinite(time) for time in times):  # it has expired
+        binding = binding._replace(expires_at=0.0, refreshed_at=0.0)
+    return binding

@@ -151,6 +151,47 @@ GROUPS: list[list[Change]] = [
 ]
 
 
+@pytest.mark.parametrize("odd", ["2026-12-01 10:00:00", float("inf"), -float("inf"), b"\0"])
+@pytest.mark.parametrize("column", ["expires_at", "refreshed_at"])
+async def test_a_time_that_is_none_makes_its_binding_one_that_has_expired(store, odd, column):
+    cache = await cache_on(store)
+    await apply(store, PutBinding(binding()))
+    cache.apply([PutBinding(binding())])
+    with closing(sqlite3.connect(store.path)) as file, file:
+        file.execute(f"UPDATE contacts SET {column} = ?", (odd,))
+    await cache.catch_up()
+    assert [one.expires_at for one in cache.bindings(ALICE)] == [0.0]
+    fresh = await cache_on(store)
+    assert fresh.bindings(ALICE) == cache.bindings(ALICE)
+    assert fresh.expired(5e9) == [DropBinding(ALICE, binding().uri)]
+
+
+async def test_rows_that_can_not_be_read_at_all_stop_nobody_who_follows(store, other, nursery, autojump_clock):
+    cache = await cache_on(store)
+    load_some, load_all, broken = store.load_some, store.load_all, [True]
+
+    async def some(keys):
+        if broken:
+            raise TypeError("a row of another age")
+        return await load_some(keys)
+
+    async def everything(begun=None, known=None):
+        if broken:
+            raise TypeError("a row of another age")
+        return await load_all(begun, known)
+
+    store.load_some, store.load_all = some, everything
+    await nursery.start(cache.watch_outside)
+    await apply(other, PutBinding(binding()))
+    await trio.sleep(5)
+    assert not cache.reach.up
+    assert cache.bindings(ALICE) == ()
+    broken.clear()
+    await trio.sleep(5)
+    assert cache.reach.up
+    assert cache.bindings(ALICE) == (binding(),)
+
+
 class TestNews:
     async def test_every_change_of_others_comes_in_alone_and_is_told_exactly(self, two):
         store, other = two
