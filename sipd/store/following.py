@@ -137,15 +137,11 @@ class Following:
         """
         cache = self._cache
         old = cache.image
-        if self._read_meanwhile:
+        await self._put_on(new)
+        if self._read_meanwhile:  # by now all of ours is in the database, and others may have changed it since
             keys = list(self._read_meanwhile)
             take(new, keys, await cache.store.load_some(keys))
-        while meanwhile := self._meanwhile:
-            self._meanwhile = meanwhile[SLICE:]
-            for change in meanwhile[:SLICE]:
-                new.apply(change)
-            if self._meanwhile:
-                await trio.lowlevel.checkpoint()
+            await self._put_on(new)  # what a store that is immediate has committed since
         self._meanwhile = None
         cache.image = new
         cache.heard(small_differences(old, new))
@@ -155,6 +151,15 @@ class Following:
             if not cache.store.immediate:  # one that is commits without the lock: to it this must be one turn
                 await trio.lowlevel.checkpoint()
         return old
+
+    async def _put_on(self, new: Image) -> None:
+        """Our commits since the load began; none is left when this returns."""
+        while meanwhile := self._meanwhile:
+            self._meanwhile = meanwhile[SLICE:]
+            for change in meanwhile[:SLICE]:
+                new.apply(change)
+            if self._meanwhile:
+                await trio.lowlevel.checkpoint()
 
     # some rows
 

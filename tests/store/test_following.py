@@ -342,6 +342,25 @@ class TestRefresh:
         assert cache.bindings(ALICE) == (binding(),)
         assert heard == [PutBinding(binding())], "it came and went"
 
+    async def test_what_others_made_of_a_change_of_ours_while_all_is_loaded_stays(self, cache, store, other):
+        heard = told(cache)
+        ours, theirs = binding(cseq=1), binding(cseq=2)
+        whole = store.load_all
+
+        async def slow(begun=None, known=None):
+            snapshot = await whole(begun, known)
+            await apply(store, PutBinding(ours))
+            cache.apply([PutBinding(ours)])
+            await apply(other, PutBinding(theirs))
+            cache.following._unread.update(dict.fromkeys(await store.news()))
+            await cache.following.read()
+            return snapshot
+
+        store.load_all = slow
+        await cache.reload()
+        assert cache.bindings(ALICE) == (theirs,)
+        assert heard == [PutBinding(ours), PutBinding(theirs)], "ours came once more"
+
 
 class TestUnsure:
     async def test_bindings_in_doubt_are_not_settled_until_they_are_loaded(self, cache, store, other):
