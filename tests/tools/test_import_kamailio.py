@@ -338,11 +338,21 @@ async def test_a_connection_ends_with_its_server(store, file, received, said):
         ("2026-11-27 12:00:00.000", time.mktime((2026, 11, 27, 12, 0, 0, 0, 0, -1))),
         ("0000-00-00 00:00:00", None),
         ("soon", None),
+        (float("inf"), None),
+        (float("nan"), None),
+        ("9" * 400, None),
         (None, None),
     ],
 )
 def test_a_time_in_every_form_that_it_is_stored_in(value, seconds):
     assert seconds_of(value) == seconds
+
+
+async def test_numbers_that_are_none_stop_no_import(store, file):
+    insert = NAT.replace("callid)", "callid, cseq)")
+    row = "('r', 'alice', 'example.com', 'sip:alice@192.0.2.1', '', '', 2488069.5, 'c', 'inf')"
+    await taken(store, file(f"{subscriber('alice')} {insert} {row};"))
+    assert [binding.cseq for binding in (await store.load_all()).bindings] == [0]
 
 
 # (match_op, match_exp, match_len, subst_exp, repl_exp) -> rows

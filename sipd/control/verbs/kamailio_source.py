@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -84,12 +85,13 @@ class Row(NamedTuple):
         return "" if value is None else str(value)
 
     def number(self, name: str, default: float) -> float:
-        """The cell as a number; the default where it is none."""
+        """The cell as a number; the default where it is none, or an infinite one."""
         value = self.cells.get(name)
         try:
-            return default if value is None else float(value)
+            found = default if value is None else float(value)
         except ValueError:
             return default
+        return found if isfinite(found) else default
 
     def raw(self, name: str) -> bytes:
         """The cell as bytes."""
@@ -195,12 +197,15 @@ def seconds_of(value: Cell) -> float | None:
     if isinstance(value, int):
         return float(value)
     if isinstance(value, float):
+        if not isfinite(value):
+            return None
         return round((value - JULIAN_EPOCH) * 86400, 3) if value < JULIAN_EPOCH * 2 else value
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     if text is None:
         return None
     if text.isascii() and text.isdigit():
-        return float(text)
+        seconds = float(text)
+        return seconds if isfinite(seconds) else None
     try:
         return seconds_of(float(text)) if text.replace(".", "", 1).isdigit() else _from_text(text)
     except (ValueError, OverflowError):
