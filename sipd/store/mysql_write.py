@@ -244,10 +244,6 @@ async def _together(link: Link, groups: Sequence[tuple[int, Sequence[Change]]]) 
         raise Conflict("bindings were changed meanwhile")
 
 
-def _one(drop: tuple[str, str, str]) -> bytes:
-    return compose(ONE_BINDING, drop)
-
-
 def _key(binding: Binding) -> tuple[str, str, str]:
     return binding.aor, binding.uri, binding.key
 
