@@ -23,5 +23,6 @@ def mariadb(tmp_path_factory):
     """
     made = MariaDb(tmp_path_factory.mktemp("mariadb"))
     made.start()
+    made.child.lasting = True
     yield made
     made.stop()

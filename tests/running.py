@@ -64,6 +64,7 @@ class Child:
         stdin: bool = False,
     ) -> None:
         self.name = name or Path(arguments[0]).name
+        self.lasting = False  # others use it too: `stop_all` leaves it alone
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._news = threading.Condition()
@@ -193,8 +194,12 @@ class Child:
 
 def stop_all() -> None:
     """End what a failure may have left behind; what has ended already is only forgotten."""
+    lasting = [child for child in _started if child.lasting]
     while _started:
-        _started.pop().stop(seconds=2)
+        child = _started.pop()
+        if not child.lasting:
+            child.stop(seconds=2)
+    _started.extend(lasting)
 
 
 def _is_open(port: int) -> bool:
