@@ -9,6 +9,7 @@ has to be looked up first.
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sipd.core.forwarding import COOKIE
@@ -23,7 +24,7 @@ from sipd.server.answer import answer, local_response, our_tag, refusal
 from sipd.server.hops import Hops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sipd.core.decision import Subscribe
     from sipd.core.inquiry import Inquiry
@@ -190,14 +191,23 @@ class Notifier:
         told, watched.known = self._now(aor, watched.known, causes)
         if not told and not reason:
             return
-        for number, name in enumerate(tuple(watched.subscriptions)):
+        names = tuple(watched.subscriptions)
+        for name in names:
             subscription = self._subscriptions[name]
             subscription.owe(told)
             subscription.end(reason)
-            if number < AT_ONCE:
+        self._look_at_some(iter(names), self._house.now())
+
+    def _look_at_some(self, names: Iterator[DialogId], when: float) -> None:
+        """Do what is due for the first of these, now at `when`, and come again for the others."""
+        some = list(islice(names, AT_ONCE))
+        for name in some:
+            subscription = self._subscriptions.get(name)
+            if subscription is not None:
                 self._look(name, subscription)
-            else:
-                self._look_at(self._house.now() + number // AT_ONCE * APART, name, subscription)
+        if len(some) == AT_ONCE:
+            after = when + APART
+            self._house.deadlines.call_at(after, partial(self._look_at_some, names, after))
 
     def _now(
         self, aor: str, old: Mapping[Key, Known], causes: Mapping[Key, ContactEvent]

@@ -10,6 +10,7 @@ from sipd.hop import Hop
 from sipd.message import Request
 from sipd.rows import Binding, DropBinding, DropDelegate, DropUser, PutBinding, PutDelegate, PutUser
 from sipd.server import notifier
+from sipd.transaction.timers import Deadlines
 from tests.core import rfc3680
 from tests.server.phones import DOMAIN, SERVER, WALL, Phone, World, open_world
 from tests.server.test_outbound import EDGES, open_edges
@@ -645,6 +646,25 @@ async def test_many_subscribers_are_told_some_at_a_time(world, autojump_clock, m
     await app.until(lambda: len(app.requests("NOTIFY")) == 10, 2)
     times = [round((seen.at - app.seen[0].at) / notifier.APART) for seen in app.seen]
     assert [times.count(turn) for turn in range(4)] == [3, 3, 3, 1]
+
+
+async def test_a_change_makes_one_timer_however_many_subscribers_there_are(world, autojump_clock, monkeypatch):
+    """Or thousands of them hold up the loop for a tenth of a second."""
+    monkeypatch.setattr(notifier, "AT_ONCE", 3)
+    app = world.phone("app")
+    for _ in range(30):
+        subscribe(app, BOB)
+    await trio.sleep(10)
+    made: list[float] = []
+    call_at = Deadlines.call_at
+
+    def counted(self, when, *more):
+        made.append(when)
+        return call_at(self, when, *more)
+
+    monkeypatch.setattr(Deadlines, "call_at", counted)
+    world.put(PutBinding(Binding(f"bob@{DOMAIN}", "sip:bob@10.0.1.9", expires_at=WALL + 900, call_id="x")))
+    assert len(made) <= 3 * 3 + 1, "of each who is told now what his transaction needs, and one for all others"
 
 
 async def test_a_subscription_to_ourselves_goes_round_once(world, autojump_clock):
