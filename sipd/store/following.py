@@ -165,7 +165,7 @@ class Following:
 
     async def catch_up(self) -> None:
         """Load what others have changed. Raises StoreAway, SetupError."""
-        if trio.current_time() - self._refreshed >= self._cache.settings.cache_refresh:
+        if not self.stale and trio.current_time() - self._refreshed >= self._cache.settings.cache_refresh:
             self.stale = True
         if not self.stale:
             news = await self._cache.store.news()

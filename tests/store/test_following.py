@@ -192,6 +192,20 @@ async def test_rows_that_can_not_be_read_at_all_stop_nobody_who_follows(store, o
     assert cache.bindings(ALICE) == (binding(),)
 
 
+async def test_a_setting_that_is_no_number_is_heard_of_again_when_it_is_one(store, other, nursery, autojump_clock):
+    cache = await cache_on(store)
+    await nursery.start(cache.watch_outside)
+    for value in ("soon", 300):
+        with closing(sqlite3.connect(store.path)) as file, file:
+            file.execute("UPDATE server SET cache_refresh = ?", (value,))
+        await trio.sleep(5)
+        assert cache.settings.cache_refresh == value
+    await apply(other, PutBinding(binding()))
+    await trio.sleep(1)
+    assert cache.reach.up
+    assert cache.bindings(ALICE) == (binding(),)
+
+
 class TestNews:
     async def test_every_change_of_others_comes_in_alone_and_is_told_exactly(self, two):
         store, other = two
