@@ -52,8 +52,11 @@ T = TypeVar("T")
 PATIENCE: Final = 6.0
 """Seconds after which a transaction that has not reached its COMMIT is not tried again."""
 
-AGAIN: Final = frozenset({1205, 1213, 3100, 3101, 1180})
-"""Errors by which a transaction lost against another: the same again may do."""
+AGAIN: Final = frozenset({1205, 1213, 1305, 3100, 3101, 1180})
+"""Errors by which a transaction lost against another: the same again may do.
+
+1305: a savepoint is gone, as a deadlock ended the transaction behind a refused row.
+"""
 
 PAUSE: Final = 0.02
 """Seconds before it is tried again, at most, the first time; then longer."""
