@@ -22,7 +22,7 @@ def mariadb(tmp_path_factory):
     Who stops, freezes or fills one starts his own `MariaDb`.
     """
     made = MariaDb(tmp_path_factory.mktemp("mariadb"))
+    made.lasting = True
     made.start()
-    made.child.lasting = True
     yield made
     made.stop()

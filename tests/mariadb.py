@@ -54,6 +54,7 @@ class MariaDb:
         self.settings: dict[str, str | int] = {**DEFAULTS, **(settings or {})}
         self._data = directory / "data"
         self._child: Child | None = None
+        self.lasting = False  # all tests use it: `stop_all` leaves it alone
         if tls is not None:
             self.settings |= _certificate(tls, directory)
 
@@ -91,6 +92,7 @@ class MariaDb:
         lines.append(("tmpdir", self.directory.resolve()))
         defaults.write_text("[mysqld]\n" + "".join(f"{name}={value}\n" for name, value in lines))
         self._child = Child([PROGRAM or "", f"--defaults-file={defaults}"], name="mariadbd")
+        self._child.lasting = self.lasting
         self._child.wait_for(READY, seconds=30)
         if first:
             self.run(USERS)
