@@ -23,7 +23,7 @@ compiled: $(VENV)/.run  ## compile the hot modules and install that form in plac
 	  --no-deps --force-reinstall .
 
 test: $(VENV)/.dev tools  ## install what the tests need and run the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .
