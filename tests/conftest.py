@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,3 +27,11 @@ def mariadb(tmp_path_factory):
     made.start()
     yield made
     made.stop()
+
+
+def pytest_collection_modifyitems(items):
+    """No test is named by the moment it was found at: the processes of pytest-xdist must find the same names."""
+    minute = time.strftime("%Y-%m-%dT%H:%M:", time.gmtime())
+    named = [item.nodeid for item in items if minute in item.nodeid]
+    if named:
+        raise pytest.UsageError(f"named by the moment: {named}")
