@@ -6,9 +6,30 @@ made of after that: until then the list of processes shows the line as typed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from sipd.hiding import hide_passwords
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+INTERRUPTED: Final = 130
+"""The exit code of who was interrupted, as shells have it."""
+
+
+def interruptible(program: Callable[[], int]) -> Callable[[], int]:
+    """Ctrl-C while a program is still being loaded ends it without a word: it has done nothing yet."""
+
+    def run() -> int:
+        try:
+            return program()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+    return run
+
+
+@interruptible
 def sipd() -> int:
     """The server."""
     hide_passwords()
@@ -17,6 +38,7 @@ def sipd() -> int:
     return main()
 
 
+@interruptible
 def sipdctl() -> int:
     """The administrator's tool."""
     hide_passwords()
@@ -25,6 +47,7 @@ def sipdctl() -> int:
     return main()
 
 
+@interruptible
 def addsipuser() -> int:
     """The tool that adds a user."""
     hide_passwords("-p", "--password")
@@ -33,6 +56,7 @@ def addsipuser() -> int:
     return main()
 
 
+@interruptible
 def sippasswd() -> int:
     """The tool that changes a password."""
     hide_passwords("-p", "--password")
@@ -41,6 +65,7 @@ def sippasswd() -> int:
     return main()
 
 
+@interruptible
 def cpl_check() -> int:
     """The tool that looks over scripts."""
     hide_passwords()

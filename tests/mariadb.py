@@ -47,8 +47,7 @@ class MariaDb:
     def __init__(
         self, directory: Path, *, settings: Mapping[str, str | int] | None = None, tls: trustme.CA | None = None
     ) -> None:
-        if PROGRAM is None:
-            raise FileNotFoundError("mariadbd is not installed")
+        self.program = self.find()
         self.directory = directory
         self.port = free_port()
         self.settings: dict[str, str | int] = {**DEFAULTS, **(settings or {})}
@@ -78,6 +77,18 @@ class MariaDb:
         """As sipd takes it, with the password."""
         return f"sql://{quote(user, safe='')}:{quote(password, safe='')}@{HERE}:{self.port}/{quote(database)}"
 
+    # what it is
+
+    def find(self) -> str:
+        """The program. Raises FileNotFoundError when it isn't installed."""
+        if PROGRAM is None:
+            raise FileNotFoundError("mariadbd is not installed")
+        return PROGRAM
+
+    def template(self) -> Path:
+        """A data directory with no databases yet."""
+        return template()
+
     # its life
 
     def start(self) -> None:
@@ -86,12 +97,12 @@ class MariaDb:
         first = not self._data.exists()
         if first:
             self.directory.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(template(), self._data)
+            shutil.copytree(self.template(), self._data)
         defaults = self.directory / "my.cnf"
         lines = [*self.settings.items(), *_whose(), ("datadir", self._data.resolve()), ("port", self.port)]
         lines.append(("tmpdir", self.directory.resolve()))
         defaults.write_text("[mysqld]\n" + "".join(f"{name}={value}\n" for name, value in lines))
-        self._child = Child([PROGRAM or "", f"--defaults-file={defaults}"], name="mariadbd")
+        self._child = Child([self.program, f"--defaults-file={defaults}"], name="mariadbd")
         self._child.lasting = self.lasting
         self._child.wait_for(READY, seconds=30)
         if first:

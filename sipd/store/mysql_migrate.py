@@ -69,7 +69,7 @@ UNKNOWN_VARIABLE: Final = 1193
 
 NEW_KEY: Final = "INSERT IGNORE INTO sipd_meta (name, value) VALUES ('secret_key', ?)"
 
-LOCK_NAME: Final = "CONCAT('sipd.', MD5(DATABASE()))"
+LOCK_NAME: Final = "CONCAT('sipd.', LEFT(SHA2(DATABASE(), 256), 32))"
 
 
 async def state_of(driver: Driver) -> tuple[State, dict[str, str]]:

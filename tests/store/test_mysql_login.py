@@ -39,7 +39,7 @@ class TestPasswords:
     async def test_of_any_letters(self, mariadb):
         name, word = "péter", "pässwörd-пароль-☎'\\\""
         quoted = word.replace("\\", "\\\\").replace("'", "''")
-        mariadb.run(f"CREATE OR REPLACE USER '{name}'@'%' IDENTIFIED BY '{quoted}';")
+        mariadb.run(f"DROP USER IF EXISTS '{name}'@'%'; CREATE USER '{name}'@'%' IDENTIFIED BY '{quoted}';")
         link = await open_link(HERE, mariadb.port, Login(name, word, ""), seconds=5)
         assert await link.fetch("SELECT 1") == [(1,)]
         await link.quit()

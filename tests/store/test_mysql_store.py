@@ -387,6 +387,12 @@ def database(server: MariaDb) -> str:
     return _made[server]
 
 
+def changed(count: int) -> str:
+    """So many lines of the change log, each of another user."""
+    lines = ", ".join(f"('', 'users', '{number}', 0)" for number in range(count))
+    return f"INSERT INTO change_log (origin, what, name, changed_at) VALUES {lines};"
+
+
 class TestChangeLog:
     """On connections of its own, and on a clock that the tests turn."""
 
@@ -475,8 +481,7 @@ class TestChangeLog:
         log = ChangeLog("ours")
         await log.loaded(ours, 100.0)
         server.run(
-            "INSERT INTO change_log (origin, what, name, changed_at) SELECT '', 'users', seq, 0"
-            f" FROM seq_1_to_{MOST_NEWS + 1};",
+            changed(MOST_NEWS + 1),
             database(server),
         )
         assert await log.news(ours, 101.0) is None
@@ -487,8 +492,7 @@ class TestChangeLog:
         await log.loaded(ours, 100.0)
         for turn in range(4):
             server.run(
-                "INSERT INTO change_log (origin, what, name, changed_at) SELECT '', 'users', seq, 0"
-                f" FROM seq_1_to_{MOST_NEWS // 2};",
+                changed(MOST_NEWS // 2),
                 database(server),
             )
             found = await log.news(ours, 100.5 + turn / 4)

@@ -318,6 +318,7 @@ def test_ctrl_c_leaves_nothing_and_says_so(shell):
     started = subprocess.Popen(
         [sys.executable, "-m", "sipd.tools.sipdctl", "-D", "sqlite:sip.sqlite3", "user", "import", "many.csv"],
         cwd=shell.directory, env={"PYTHONPATH": str(REPOSITORY), "PATH": ""}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's jobs with & ignore
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 30
