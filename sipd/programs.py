@@ -6,6 +6,7 @@ made of after that: until then the list of processes shows the line as typed.
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Final
 
 from sipd.hiding import hide_passwords
@@ -32,6 +33,7 @@ def interruptible(program: Callable[[], int]) -> Callable[[], int]:
 @interruptible
 def sipd() -> int:
     """The server."""
+    gc.disable()  # until it has started, see `settle_memory`: what it is made of is no garbage
     hide_passwords()
     from sipd.cli import main
 

@@ -7,9 +7,9 @@ somebody asks for it. Hashes are kept as bytes, half as long as their digits.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import lru_cache
+from itertools import accumulate, chain
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sipd.store.kinds import Kinds
 
 D = TypeVar("D")
+
+MOST_COMMON: Final = 4096
+"""Things that bindings have in common of which the object is remembered while all are loaded."""
 
 RECENT: Final = 512
 """Users of whom the row that was made last is kept: a REGISTER asks for one several times."""
@@ -144,44 +147,91 @@ class Users(MutableMapping[str, User]):
         """Whether both know this user as the same, or neither does."""
         return self._rows.get(aor) == other._rows.get(aor)
 
-    def fill(self, rows: UserRows, old: Users, kinds: Kinds) -> Iterator[None]:
-        """Take all off `rows`, one a step, and count their kinds; what is as in `old` is that very object."""
-        here, there = self._rows, old._rows
-        counts: dict[tuple[str, _Kin, int], int] = {}
-        left = rows.rows
-        while left:  # each is let go at once: all together would take the loop ten milliseconds
-            row = left.popleft()
-            aor = row.aor
-            if there and (known := there.get(aor)) == row and known is not None:
-                row = known
-                aor = row.aor
-            here[aor] = row
-            if isinstance(row, _Dense):
-                key = (aor[aor.rfind("@") + 1 :], row.kin, len(row.hashes))  # which says whether there is a last one
-                counts[key] = counts.get(key, 0) + 1
-            else:
+    def take(self, rows: UserRows, kinds: Kinds) -> None:
+        """Have all of `rows`, which has none then, and count their kinds."""
+        self._rows, rows.rows = rows.rows, {}
+        for kin, size, domains in rows.kin.values():  # `size` says whether there is a last hash
+            for domain, count in domains.items():
+                kinds.add(_user(_Dense(f"@{domain}", kin, bytes(size), "")), count)
+        for row in self._rows.values() if rows.odd else ():
+            if isinstance(row, User):
                 kinds.change(None, row)
-            yield
-        for (domain, kin, size), count in counts.items():
-            kinds.add(_user(_Dense(f"@{domain}", kin, bytes(size), "")), count)
+
+
+class _Counted(NamedTuple):
+    """What users have in common, the bytes of their hashes, and how many there are in each domain."""
+
+    kin: _Kin
+    size: int
+    domains: dict[str, int]
 
 
 class UserRows(Sequence[User]):
     """Users as they were loaded, kept small already; those that are in `known` are the objects there."""
 
-    __slots__ = ("_there", "rows")
+    __slots__ = ("_there", "kin", "odd", "rows")
 
     def __init__(self, rows: Iterable[Sequence[Any]] = (), known: Known | None = None) -> None:
-        self.rows: deque[_Dense | User] = deque()
+        self.rows: dict[str, _Dense | User] = {}
+        self.kin: dict[tuple[str | int, ...], _Counted] = {}
+        self.odd = False  # whether there are any that can't be kept small
         self._there = {} if known is None else known.users._rows
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add users, or rows of their columns."""
-        there, add = self._there, self.rows.append
-        for row in map(_dense, rows):
-            old = there.get(row.aor)
-            add(row if old is None or old != row else old)
+        """Add users, or rows of their columns; a hundred thousand of them are much of what a start takes."""
+        rows = list(rows)
+        if not rows:
+            return
+        aors, realms, md5, md5_full, sha, sha_full, levels, roles, classes, names, sha5, sha5_full = zip(
+            *rows, strict=True
+        )
+        parts = (md5, md5_full, sha, sha_full, sha5, sha5_full)
+        try:
+            digits = "".join(chain.from_iterable(zip(*parts, strict=True)))
+            hashes = bytes.fromhex(digits)
+            if hashes.hex() != digits:
+                raise ValueError
+            keys = list(zip(realms, levels, roles, classes, *(map(len, part) for part in parts), strict=True))
+            counted = [self._counted(key) for key in keys]
+        except (TypeError, ValueError):  # one of them at least has a hash that is none
+            for user in rows:
+                self._add_alone(user)
+            return
+        here, there, new = self.rows, self._there, tuple.__new__
+        at = 0
+        for aor, full_name, (kin, size, domains) in zip(aors, names, counted, strict=True):
+            row = new(_Dense, (aor, kin, hashes[at : at + size], full_name))
+            at += size
+            domain = aor[aor.rfind("@") + 1 :]
+            domains[domain] = domains.get(domain, 0) + 1
+            if there and (old := there.get(aor)) == row and old is not None:
+                here[old.aor] = old
+            else:
+                here[aor] = row
+
+    def _counted(self, key: tuple[Any, ...]) -> _Counted:
+        """What users with this realm, level, role, class and these lengths of their hashes have in common."""
+        found = self.kin.get(key)
+        if found is None:
+            a, b, c, d, e, f = accumulate(key[4:])
+            if f % 2:
+                raise ValueError("half a byte")
+            found = self.kin[key] = _Counted(_kin(*key[:4], (a, b, c, d, e)), f // 2, {})
+        return found
+
+    def _add_alone(self, user: Sequence[Any]) -> None:
+        row = _dense(user)
+        if isinstance(row, _Dense):
+            domains = self._counted((*row.kin[:4], *map(len, (*user[2:6], *user[10:])))).domains
+            domain = row.aor[row.aor.rfind("@") + 1 :]
+            domains[domain] = domains.get(domain, 0) + 1
+        else:
+            self.odd = True
+        old = self._there.get(row.aor)
+        if old is not None and old == row:
+            row = old
+        self.rows[row.aor] = row
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -191,10 +241,10 @@ class UserRows(Sequence[User]):
     @overload
     def __getitem__(self, at: slice) -> list[User]: ...
     def __getitem__(self, at: int | slice) -> User | list[User]:
-        return list(self)[at] if isinstance(at, slice) else _user(self.rows[at])
+        return list(self)[at]
 
     def __iter__(self) -> Iterator[User]:
-        return map(_user, self.rows)
+        return map(_user, self.rows.values())
 
 
 class _Common(NamedTuple):
@@ -318,28 +368,20 @@ class Bindings(MutableMapping[str, tuple[Binding, ...]]):
         """Whether both have the same for this address-of-record."""
         return self._rows.get(aor) == other._rows.get(aor)
 
-    def fill(
-        self, rows: BindingRows, old: Bindings, users: Users, readable: Callable[[Binding], Binding]
-    ) -> Iterator[None]:
-        """Take all that were loaded off `rows`, one a step; what is as in `old` is its object.
+    def take(self, rows: BindingRows, readable: Callable[[Binding], Binding]) -> Iterator[None]:
+        """Have all of `rows`, which has none then. Those that nobody may be able to read are looked at, one a step.
 
         `readable`: gives a binding that says where it is to be reached without what can't be read.
         """
-        here, there = self._rows, old._rows
-        left = rows.rows
-        while left:
-            aor, bound = left.popleft()
-            aor = users.known_as(aor)
-            common, end, begin = bound.common, bound.expires_at, bound.refreshed_at
-            if common.received or common.gruu or not (type(end) is type(begin) is float and isfinite(end + begin)):
-                bound = _bound(readable(_binding(aor, bound)))
-            found = here.get(aor)
-            if found is not None:
-                here[aor] = [*found, bound] if isinstance(found, list) else [found, bound]
-            elif there and (known := there.get(aor)) == bound and known is not None:
-                here[aor] = known
-            else:
-                here[aor] = bound
+        self._rows, rows.rows = rows.rows, {}
+        here = self._rows
+        while rows.odd:
+            aor = rows.odd.pop()
+            found = here[aor]
+            bounds = found if isinstance(found, list) else [found]
+            seen = [_bound(readable(_binding(aor, bound)), bound) for bound in bounds]
+            if seen != bounds:
+                here[aor] = seen if isinstance(found, list) else seen[0]
             yield
 
     def ends(self) -> Iterator[tuple[str, float]]:
@@ -371,39 +413,63 @@ class Known(NamedTuple):
 
 
 class BindingRows(Sequence[Binding]):
-    """Bindings as they were loaded, kept small already; those that are in `known` are the objects there."""
+    """Bindings as they were loaded, kept small already; those that are in `known` are the objects there.
 
-    __slots__ = ("_known", "rows")
+    `users`: those that were loaded with them, so that each address-of-record is one text.
+    """
 
-    def __init__(self, rows: Iterable[Sequence[Any]] = (), known: Known | None = None) -> None:
-        self.rows: deque[tuple[str, _Bound]] = deque()
-        self._known = known
+    __slots__ = ("_commons", "_there", "_users", "odd", "rows")
+
+    def __init__(
+        self, rows: Iterable[Sequence[Any]] = (), known: Known | None = None, users: UserRows | None = None
+    ) -> None:
+        self.rows: dict[str, _Bound | list[_Bound]] = {}
+        self.odd: list[str] = []  # whose rows nobody may be able to read; who has several is there as often
+        self._commons: dict[tuple[Any, ...], _Common] = {}
+        self._there = {} if known is None else known.bindings._rows
+        self._users = {} if users is None else users.rows
         self.extend(rows)
 
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add bindings, or rows of their columns."""
-        known, add = self._known, self.rows.append
+        here, there, users, commons, new = self.rows, self._there, self._users, self._commons, tuple.__new__
         for row in rows:
-            aor, bound = row[0], _bound(as_text(row))
-            if known is not None:
-                aor = known.users.known_as(aor)
-                old = known.bindings._rows.get(aor)
-                if old == bound and isinstance(old, _Bound):
-                    bound = old
-            add((aor, bound))
+            (aor, uri, q, end, call_id, cseq, action, path, received, user_agent, instance, reg_id, params, key,
+             begin, gruu) = row  # fmt: skip
+            common = commons.get((q, action, path, received, user_agent, instance, reg_id, params, key, gruu))
+            if common is not None and type(uri) is type(call_id) is str:
+                bound = new(_Bound, (uri, call_id, cseq, end, begin, common))
+            else:
+                bound = _bound(as_text(row))
+                if len(commons) < MOST_COMMON and not received and not instance and bytes not in map(type, row):
+                    commons[q, action, path, received, user_agent, instance, reg_id, params, key, gruu] = bound.common
+            user = users.get(aor)
+            if user is not None:
+                aor = user.aor
+            if received or gruu or not (type(end) is type(begin) is float and isfinite(end + begin)):
+                self.odd.append(aor)
+            found = here.get(aor)
+            if found is not None:
+                here[aor] = [*found, bound] if isinstance(found, list) else [found, bound]
+            elif there and (old := there.get(aor)) == bound and old is not None:
+                here[aor] = old
+            else:
+                here[aor] = bound
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(len(found) if isinstance(found, list) else 1 for found in self.rows.values())
 
     @overload
     def __getitem__(self, at: int) -> Binding: ...
     @overload
     def __getitem__(self, at: slice) -> list[Binding]: ...
     def __getitem__(self, at: int | slice) -> Binding | list[Binding]:
-        return list(self)[at] if isinstance(at, slice) else _binding(*self.rows[at])
+        return list(self)[at]
 
     def __iter__(self) -> Iterator[Binding]:
-        return (_binding(*row) for row in self.rows)
+        for aor, found in self.rows.items():
+            for bound in found if isinstance(found, list) else (found,):
+                yield _binding(aor, bound)
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, list | BindingRows) else NotImplemented

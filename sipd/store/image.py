@@ -39,7 +39,7 @@ from sipd.rows import (
     Touch,
     TrimScriptLog,
 )
-from sipd.store.dense import BindingRows, Bindings, UserRows, Users
+from sipd.store.dense import BindingRows, Bindings, Known, UserRows, Users
 from sipd.store.kinds import Kinds
 
 if TYPE_CHECKING:
@@ -88,14 +88,17 @@ class Image:
         self.versions: dict[str, int] = {}  # of the bindings of an address-of-record, see `Expect`
 
     def fill(self, snapshot: Snapshot, old: Image) -> Iterator[None]:
-        """Put in what was loaded, a row a step; users and bindings are taken off their lists.
+        """Put in what was loaded, a row a step; users and bindings are taken over, the snapshot has none then.
 
         Of those a row that is equal in `old` is taken from there, which saves memory.
         """
-        users, bindings = snapshot.users, snapshot.bindings
-        yield from self.users.fill(users if isinstance(users, UserRows) else UserRows(users), old.users, self.kinds)
-        rows = bindings if isinstance(bindings, BindingRows) else BindingRows(bindings)
-        yield from self.bindings.fill(rows, old.bindings, self.users, readable)
+        users, bindings, known = snapshot.users, snapshot.bindings, Known(old.users, old.bindings)
+        if not isinstance(users, UserRows):
+            users = UserRows(users, known)
+        if not isinstance(bindings, BindingRows):
+            bindings = BindingRows(bindings, known, users)
+        self.users.take(users, self.kinds)
+        yield from self.bindings.take(bindings, readable)
         for script in snapshot.scripts:
             self.scripts[script.aor, script.kind] = script
             yield

@@ -242,7 +242,8 @@ class MysqlStore:
             begun()
         scripts = [sql.script_of(row) for row in await link.fetch(sql.ALL_SCRIPTS)]
         there = {(script.aor, script.kind) for script in scripts}
-        users, bindings = UserRows(known=known), BindingRows(known=known)
+        users = UserRows(known=known)
+        bindings = BindingRows(known=known, users=users)
         versions: Rows = []
         await link.each(users.extend, sql.ALL_USERS)
         await link.each(bindings.extend, sql.ALL_BINDINGS, text=True)

@@ -118,15 +118,20 @@ class MailServer:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
+        for listening in server.sockets:  # nobody is accepted any more
+            self._loop.remove_reader(listening.fileno())
+        self._loop.run_until_complete(
+            _turns()
+        )  # who has just been becomes a transport: a closed server drops his socket
         server.close()
-        self._loop.run_until_complete(asyncio.sleep(0.01))  # who has just been accepted becomes a transport
         # those that asyncio knows as well: one that no protocol has heard of yet would be collected in a later test
         for transport in [*self._transports, *self._loop._transports.values()]:  # type: ignore[attr-defined]  # its own
             transport.abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, asyncio.sleep(0.01), return_exceptions=True))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(_turns())
         self._loop.close()
 
     def __enter__(self) -> MailServer:
@@ -137,3 +142,9 @@ class MailServer:
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+
+
+async def _turns() -> None:
+    """Some turns of the loop, however long they take: what asyncio has begun with a connection, it ends in a few."""
+    for _ in range(20):
+        await asyncio.sleep(0)

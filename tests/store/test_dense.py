@@ -53,8 +53,7 @@ def test_users_are_counted_alike_loaded_and_changed(user: User):
     last = fewer._replace(ha1_sha512_256_full="0f" * 32)
     for one in (user, fewer, last):
         loaded, changed = Kinds(), Kinds()
-        for _ in Users().fill(UserRows([tuple(one)]), Users(), loaded):
-            pass
+        Users().take(UserRows([tuple(one)]), loaded)
         changed.change(None, one)
         assert loaded.of("example.com") == changed.of("example.com")
 
@@ -128,9 +127,9 @@ def test_what_is_loaded_again_is_held_once():
     known = Known(users, bindings)
     again = UserRows([changed, *USERS[1:]], known)
     assert list(again) == [changed, *USERS[1:]]
-    assert [row is users._rows[row.aor] for row in again.rows] == [False, *[True] * (len(USERS) - 1)]
+    assert [row is users._rows[row.aor] for row in again.rows.values()] == [False, *[True] * (len(USERS) - 1)]
     rows = BindingRows([PLAIN, PLAIN._replace(aor="bob@example.com")], known)
-    assert [bound is bindings._rows[aor] for aor, bound in rows.rows] == [True, False]
+    assert [bound is bindings._rows[aor] for aor, bound in rows.rows.items()] == [True, False]
 
 
 MEMORY = 900

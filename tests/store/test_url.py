@@ -141,6 +141,7 @@ def test_what_is_shown_with_its_password_is_the_same_url(user, password, hosts, 
 @given(before=st.text(), after=st.text())
 @example("p@", "")
 @example("12/x?", "")
+@example("", ":")
 def test_a_password_is_never_shown(before, after):
     password = f"{before}secretive{after}"
     for text in (
@@ -153,7 +154,7 @@ def test_a_password_is_never_shown(before, after):
         f"sqlite://root:{password}@db/sip",
         f"memory:root:{password}@db/sip",
         f"root:{password}@db/sip",
-        f"{password}@db/sip",
+        f"{password.replace(':', '')}@db/sip",  # what is before a colon would be a user
     ):
         assert "secretive" not in hidden(text)
         url = _parsed(text)
