@@ -194,9 +194,11 @@ class UserRows(Sequence[User]):
                 raise ValueError
             keys = list(zip(realms, levels, roles, classes, *(map(len, part) for part in parts), strict=True))
             counted = [self._counted(key) for key in keys]
-        except (TypeError, ValueError):  # one of them at least has a hash that is none
+            if not all(type(text) is str for text in chain(aors, names)):
+                raise TypeError
+        except (TypeError, ValueError):  # one of them at least is none that we have written
             for user in rows:
-                self._add_alone(user)
+                self._add_alone(as_text(user))
             return
         here, there, new = self.rows, self._there, tuple.__new__
         at = 0
@@ -215,19 +217,23 @@ class UserRows(Sequence[User]):
         found = self.kin.get(key)
         if found is None:
             a, b, c, d, e, f = accumulate(key[4:])
-            if f % 2:
-                raise ValueError("half a byte")
+            if f % 2 or not all(type(text) is str for text in key[:4]):
+                raise ValueError
             found = self.kin[key] = _Counted(_kin(*key[:4], (a, b, c, d, e)), f // 2, {})
         return found
 
     def _add_alone(self, user: Sequence[Any]) -> None:
         row = _dense(user)
-        if isinstance(row, _Dense):
+        try:
+            if isinstance(row, User):
+                raise ValueError
             domains = self._counted((*row.kin[:4], *map(len, (*user[2:6], *user[10:])))).domains
-            domain = row.aor[row.aor.rfind("@") + 1 :]
-            domains[domain] = domains.get(domain, 0) + 1
-        else:
+        except ValueError:
+            row = User(*user)
             self.odd = True
+        else:
+            domain = row.aor.rpartition("@")[2]
+            domains[domain] = domains.get(domain, 0) + 1
         old = self._there.get(row.aor)
         if old is not None and old == row:
             row = old

@@ -58,6 +58,38 @@ def test_users_are_counted_alike_loaded_and_changed(user: User):
         assert loaded.of("example.com") == changed.of("example.com")
 
 
+def test_users_that_were_loaded_together_are_as_each_alone():
+    """Whoever stands beside one whose hashes are none, and whoever does not."""
+    ordinary = [ALICE._replace(aor=f"user{number}@example.com") for number in range(5)]
+    short = [user._replace(aor=f"s{user.aor}", ha1_sha512_256="", ha1_sha512_256_full="") for user in ordinary]
+    for rows in (ordinary, ordinary + short, [*ordinary, *USERS, *short]):
+        loaded, changed = Kinds(), Kinds()
+        users = Users()
+        users.take(UserRows(map(tuple, rows)), loaded)
+        for user in rows:
+            changed.change(None, user)
+            assert users[user.aor] == user
+        assert len(users) == len(rows)
+        assert loaded.of("example.com") == changed.of("example.com")
+
+
+def test_digits_that_are_one_too_many_here_and_one_too_few_there_stay_where_they_are():
+    rows = [ALICE._replace(aor="a@x", ha1_md5="abc"), ALICE._replace(aor="b@x", ha1_md5="d")]
+    assert list(UserRows(map(tuple, rows))) == rows
+
+
+@pytest.mark.parametrize("column", [0, 1, 2, 6, 7, 8, 9, 11])
+def test_a_user_that_somebody_wrote_as_bytes_is_read_as_text(column):
+    """SQLite keeps what it is given: nobody's start is to end with it."""
+    odd: list[object] = list(ALICE)
+    odd[column] = b"\xff@x"
+    for _ in range(2):  # the second meets what the first has left
+        users = Users()
+        users.take(UserRows([tuple(odd), tuple(USERS[1])]), Kinds())
+        assert users["\udcff@x" if column == 0 else ALICE.aor][column] == "\udcff@x"
+        assert users[USERS[1].aor] == USERS[1]
+
+
 def test_a_user_who_was_asked_for_is_another_one_once_he_is_changed():
     users = Users()
     users[ALICE.aor] = ALICE
