@@ -67,7 +67,8 @@ MEANINGS: Final = {
     " (RFC 7616 §3.3)",
     "max_script": "bytes of a script",
     "max_transactions": "requests waiting for their answer; more are refused with 503",
-    "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-512-256, SHA-256, MD5",
+    "digest_algorithms": "algorithms offered, the most preferred first (RFC 8760): SHA-512-256, SHA-256, MD5;"
+    " after the name of a listener, as in `SHA-256 MD5 udp:192.0.2.1:5070 MD5`, those for who comes by it",
 }
 """Meanings of settings whose comment in sipd/rows.py says less, or that have none there."""
 

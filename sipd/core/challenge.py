@@ -9,10 +9,11 @@ always the same.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd import basic, digest
-from sipd.hop import SECURE
+from sipd.hop import SECURE, Hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,17 +94,42 @@ def challenges(inquiry: Inquiry, tables: Tables, aor: str, *, stale: bool = Fals
     qop = ",".join(settings.digest_qop.split())
     asked = [
         digest.challenge(kind.realm, _nonce(inquiry, kind.realm, name), name, qop=qop, stale=stale)
-        for name in offered(settings, kind)
+        for name in offered(settings, kind, inquiry.near)
     ]
     if basic_may_be_used(inquiry, settings):
         asked.append(basic.challenge(kind.realm))
     return asked
 
 
-def offered(settings: Settings, kind: Kind) -> list[str]:
+def offered(settings: Settings, kind: Kind, near: Hop | None) -> list[str]:
     """The algorithms to offer: what is set, less what there is no secret for (T116); all of it when none is left."""
-    known = [name for name in settings.digest_algorithms.split() if name in digest.ALGORITHMS]
+    known = [name for name in algorithms_at(settings.digest_algorithms, near) if name in digest.ALGORITHMS]
     return [name for name in known if name in kind.algorithms] or known
+
+
+def algorithms_at(text: str, near: Hop | None) -> tuple[str, ...]:
+    """What the setting `digest_algorithms` has for who comes by that socket of ours (T116), most preferred first."""
+    lists = algorithm_lists(text)
+    return lists.get(near) or lists[None]
+
+
+@lru_cache(64)
+def algorithm_lists(text: str) -> Mapping[Hop | None, tuple[str, ...]]:
+    """The algorithms by listener: those before any listener's name are for all that are not named (None).
+
+    What follows a word with a colon that names no listener is nobody's.
+    """
+    lists: dict[Hop | None, list[str]] = {None: []}
+    words = lists[None]
+    for word in text.split():
+        if ":" in word:
+            try:
+                words = lists.setdefault(Hop.from_text(word), [])
+            except ValueError:
+                words = []
+        else:
+            words.append(word)
+    return {near: tuple(names) for near, names in lists.items()}
 
 
 def basic_may_be_used(inquiry: Inquiry, settings: Settings) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sipd import basic, digest
 from sipd.core.challenge import (
     SECRETS,
+    algorithms_at,
     basic_may_be_used,
     domain_of_anybody,
     kind_for,
@@ -98,7 +99,7 @@ def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, given: AuthP
     _check_uri(inquiry, tables, claim)
     if not claim.response:
         return NONE_GIVEN
-    if not _was_offered(claim, tables) or (claimed.aor, claim.algorithm) in tried:
+    if not _was_offered(claim, inquiry, tables) or (claimed.aor, claim.algorithm) in tried:
         return Verdict(given=True)
     tried.add((claimed.aor, claim.algorithm))
     context, request = inquiry.context, inquiry.request
@@ -121,12 +122,12 @@ def _prove_by_digest(inquiry: Inquiry, tables: Tables, sender: str, given: AuthP
     return Verdict(user.aor, given=True, marks=(used,), scheme="digest")
 
 
-def _was_offered(claim: Credentials, tables: Tables) -> bool:
-    """Whether we offer this algorithm and this quality of protection; none is the way of RFC 2069, and worth `auth`."""
+def _was_offered(claim: Credentials, inquiry: Inquiry, tables: Tables) -> bool:
+    """Whether we offer this algorithm here, and this quality of protection; none is that of RFC 2069, worth `auth`."""
     settings = tables.settings
     return (
         claim.algorithm in digest.ALGORITHMS
-        and claim.algorithm in settings.digest_algorithms.split()
+        and claim.algorithm in algorithms_at(settings.digest_algorithms, inquiry.near)
         and (claim.qop or "auth") in settings.digest_qop.split()
     )
 
@@ -168,7 +169,7 @@ def _prove_by_basic(inquiry: Inquiry, tables: Tables, sender: str, given: AuthPa
     if inquiry.context.guard.is_held(claimed.aor, source, inquiry.now):
         return _held(inquiry, name)
     kind = kind_for(claimed.aor, tables, inquiry.context.seal)
-    algorithm = (offered(tables.settings, kind) or list(digest.ALGORITHMS))[0]
+    algorithm = (offered(tables.settings, kind, inquiry.near) or list(digest.ALGORITHMS))[0]
     short, full = ("", "") if user is None else SECRETS[algorithm](user)
     hashed = claimed.aor.rpartition("@")[0] if short or not full else claimed.aor
     secret = short or full

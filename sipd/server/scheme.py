@@ -23,7 +23,7 @@ BASIC: Final = (
 
 def check_scheme(cache: Cache, log: EventLog = LOG) -> None:
     """At a start. Raises SetupError where the algorithms that are set can't be had."""
-    check_algorithms(cache.settings.digest_algorithms.split())
+    check_algorithms([word for word in cache.settings.digest_algorithms.split() if ":" not in word])
     asked = ""
 
     def warn() -> None:

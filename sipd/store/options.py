@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from sipd.errors import BadSyntax, SetupError
+from sipd.hop import DEFAULT_PORTS, Hop
 from sipd.message import parse_route, split_list
 from sipd.rows import Settings
 
@@ -16,11 +17,12 @@ HINTS: Final = get_type_hints(Settings)
 WORDS: Final = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 WORDS_OF: Final = {
-    "digest_algorithms": {"SHA-512-256", "SHA-256", "MD5"},
     "digest_qop": {"auth", "auth-int"},
     "debug": {"all", "sql", "net", "sdp", "misc"},
 }
 """Settings that are a list of words, and the words there are."""
+
+ALGORITHM_NAMES: Final = frozenset({"SHA-512-256", "SHA-256", "MD5"})
 
 BOUNDS: Final = {
     "min_expires": (0, 3600),
@@ -95,13 +97,15 @@ def _read(key: str, value: str) -> object:
         _check_scripts(key, value)
     if key == "time_zone" and value:
         _check_zone(value)
+    if key == "digest_algorithms":
+        _check_algorithms(value)
     if key in WORDS_OF:
         known = WORDS_OF[key]
         words = value.split()
         for word in words:
             if word not in known:
                 raise SetupError(f"{key} can't hold {word!r}", f"It is words of: {', '.join(sorted(known))}")
-        if key in ("digest_algorithms", "digest_qop") and (not words or len(set(words)) < len(words)):
+        if key == "digest_qop" and (not words or len(set(words)) < len(words)):
             raise SetupError(
                 f"{key} can't be {value!r}", f"It is at least one, each once, of: {', '.join(sorted(known))}"
             )
@@ -112,6 +116,27 @@ def _read(key: str, value: str) -> object:
     if key in FORMS and value and not FORMS[key].is_one(value):
         raise SetupError(f"{key} can't be {value!r}", FORMS[key].hint)
     return value
+
+
+def _check_algorithms(value: str) -> None:
+    from sipd.core.challenge import algorithm_lists  # here, as the room takes a while to load
+
+    for word in value.split():
+        try:
+            if ":" in word and Hop.from_text(word).transport not in DEFAULT_PORTS:
+                raise ValueError
+        except ValueError:
+            raise SetupError(
+                f"digest_algorithms can't hold {word!r}",
+                "What has a colon is a listener as in the setting listen, with its port: udp:192.0.2.1:5070",
+            ) from None
+    for near, words in algorithm_lists(value).items():
+        if not words or len(set(words)) < len(words) or not ALGORITHM_NAMES.issuperset(words):
+            whose = "" if near is None else f" for {near}"
+            raise SetupError(
+                f"digest_algorithms can't be {value!r}",
+                f"It is at least one{whose}, each once, of: {', '.join(sorted(ALGORITHM_NAMES))}",
+            )
 
 
 def _check_scripts(key: str, value: str) -> None:

@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
-from sipd.core.decision import LogInFailed
+from sipd.core.challenge import algorithms_at
+from sipd.core.decision import LogInFailed, Respond
 from sipd.core.policy import decide
 from sipd.digest import ha1
+from sipd.hop import Hop
 from sipd.message import parse_auth
 from sipd.store.kinds import MOST, Kinds
 from tests.core.tables import ALICE, BOB, PASSWORD, House, credentials, register, request, user
@@ -110,3 +112,49 @@ def test_only_the_most_frequent_kinds_are_told():
     told = kinds.of("example.com")
     assert len(told) == MOST
     assert (told[0][0].realm, told[0][1]) == ("r31", 2)
+
+
+OLD_PORT = Hop("UDP", "192.0.2.1", 5070)
+
+
+def test_a_listener_may_have_algorithms_of_its_own():
+    """[T116] Old phones that stop at a name they don't know have a port where there is none such."""
+    made = house(user(ALICE), user(BOB))
+    made.tables.set(digest_algorithms=f"SHA-256 MD5 {OLD_PORT} MD5 tls:[2001:db8::1]:5061 SHA-512-256")
+    for near, expected in (
+        (None, "SHA-256 MD5"),
+        (Hop("UDP", "192.0.2.1", 5060), "SHA-256 MD5"),
+        (Hop("TCP", "192.0.2.1", 5070), "SHA-256 MD5"),
+        (OLD_PORT, "MD5"),
+        (Hop("TLS", "2001:db8::1", 5061), "SHA-512-256"),
+    ):
+        for aor in (ALICE, "nobody@example.com"):
+            inquiry = made.inquiry(register(aor=aor))
+            inquiry.near = near
+            answer = decide(inquiry, made.tables)
+            assert isinstance(answer, Respond)
+            params = [parse_auth(value).params for _, value in answer.headers]
+            assert " ".join(one["algorithm"] for one in params) == expected
+
+
+def test_what_one_listener_offers_is_not_taken_at_another():
+    made = house(user(ALICE))
+    made.tables.set(digest_algorithms=f"SHA-256 {OLD_PORT} MD5")
+
+    def answer(*lines, near):
+        inquiry = made.inquiry(register(*lines))
+        inquiry.near = near
+        made_of = decide(inquiry, made.tables)
+        assert isinstance(made_of, Respond)
+        return made_of
+
+    ((_, challenge),) = answer(near=OLD_PORT).headers
+    text = credentials(challenge, "REGISTER", "sip:example.com")
+    assert answer(f"Authorization: {text}", near=OLD_PORT).status == 200
+    assert answer(f"Authorization: {text}", near=None).status == 401
+
+
+@pytest.mark.parametrize("text", ["SHA-256 udp:x MD5", "SHA-256 :: MD5", "SHA-256 udp:192.0.2.1:5070", "SHA-256 a:1"])
+def test_a_listener_that_somebody_wrote_badly_changes_nothing_for_others(text):
+    assert algorithms_at(text, None) == ("SHA-256",)
+    assert algorithms_at(text, OLD_PORT) == ("SHA-256",)

@@ -118,7 +118,7 @@ class Baresip:
     ) -> None:
         """`server` is the port for that transport; `authorities`: whom it trusts over TLS."""
         self.user = user
-        self._seen = 0
+        self._seen = self._marks = 0
         proxy = f"sip:{HERE}:{server};transport={transport}"
         self._child = Child(
             [sys.executable, DRIVER, "--user", user, "--password", password or USERS[user], "--domain", DOMAIN,
@@ -139,7 +139,10 @@ class Baresip:
 
     @property
     def trace(self) -> str:
-        """All it has said so far, its messages among it."""
+        """All it has said so far, its messages among it: they come by another pipe than its events."""
+        self._marks += 1
+        self.do("mark", text=f"mark {self._marks} of the trace")
+        self._child.wait_for(f"^mark {self._marks} of the trace")
         return self._child.output
 
     def do(self, what: str, **more: str) -> None:

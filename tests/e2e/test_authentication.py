@@ -60,6 +60,21 @@ def test_one_server_for_both(start_server, tmp_path):
     assert algorithms("\n".join(message.text for message in said if message.sent)) == ["MD5"]
 
 
+def test_old_phones_have_a_listener_of_their_own(start_server, tmp_path):
+    """[T116] By UDP here MD5 alone, which SIPp knows; whoever comes by TCP is offered SHA-256 and nothing less."""
+    server = start_server()
+    server.ctl("server", "set", f"digest_algorithms=SHA-256 udp:{HERE}:{server.port} MD5")
+    server.kill()
+    server.start()
+    callee = Sipp("answer", tmp_path, server=server.port, user="bob").wait_until_listening()
+    said = registered(server.port, callee, tmp_path)
+    assert set(algorithms("\n".join(message.text for message in said if message.sent))) == {"MD5"}
+    callee.child.stop()
+    with Baresip("alice", server.port, transport="tcp") as alice:
+        alice.register()
+        assert set(algorithms(alice.trace)) == {"SHA-256"}
+
+
 def test_phones_that_know_no_auth_int_are_no_worse_off_where_it_is_offered(start_server, tmp_path):
     server = start_server(digest_algorithms="MD5", digest_qop="auth auth-int")
     with Baresip("alice", server.port) as alice:
