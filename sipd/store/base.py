@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Settings,
         User,
     )
-    from sipd.store.dense import Known
+    from sipd.store.dense_rows import Known
 
 
 class Refused(Exception):

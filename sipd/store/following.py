@@ -15,7 +15,7 @@ import trio
 
 from sipd.errors import SetupError, StoreAway
 from sipd.store.base import Key
-from sipd.store.dense import Known
+from sipd.store.dense_rows import Known
 from sipd.store.differences import differences, small_differences, take
 from sipd.store.image import Image
 from sipd.store.some import keys_of

@@ -39,7 +39,8 @@ from sipd.rows import (
     Touch,
     TrimScriptLog,
 )
-from sipd.store.dense import BindingRows, Bindings, Known, UserRows, Users
+from sipd.store.dense import Bindings, Users
+from sipd.store.dense_rows import BindingRows, Known, UserRows
 from sipd.store.kinds import Kinds
 
 if TYPE_CHECKING:

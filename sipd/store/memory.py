@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, User
     from sipd.store.base import Key
-    from sipd.store.dense import Known
+    from sipd.store.dense_rows import Known
 
 
 class MemoryStore:

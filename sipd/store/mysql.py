@@ -24,7 +24,7 @@ from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, P
 from sipd.store import statements as sql
 from sipd.store.base import Removed, Snapshot
 from sipd.store.ddl import SCHEMA
-from sipd.store.dense import BindingRows, UserRows
+from sipd.store.dense_rows import BindingRows, UserRows
 from sipd.store.migrate import check_state
 from sipd.store.mysql_link import PATIENCE as STATEMENT
 from sipd.store.mysql_link import CommitLost
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
-    from sipd.store.dense import Known
+    from sipd.store.dense_rows import Known
     from sipd.store.mysql_link import Link
     from sipd.store.mysql_wire import Rows
     from sipd.store.url import DatabaseUrl

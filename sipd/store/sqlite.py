@@ -26,7 +26,7 @@ from sipd.errors import CommitUnknown, SetupError, StoreAway
 from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, PutTimezone
 from sipd.store import statements as sql
 from sipd.store.base import Refused, Removed, Snapshot
-from sipd.store.dense import BindingRows, UserRows
+from sipd.store.dense_rows import BindingRows, UserRows
 from sipd.store.lockfile import LockFile
 from sipd.store.shape import differences, sqlite_shape
 from sipd.store.some import queries, snapshot_of
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from sipd.rows import Change, ScriptKind, ScriptVersion, User
     from sipd.store.base import Key
-    from sipd.store.dense import Known
+    from sipd.store.dense_rows import Known
     from sipd.store.statements import Value
 
 SWITCH: Final = 0.0005

@@ -11,7 +11,8 @@ import trio
 from sipd.rows import Binding, Change, PutBinding, PutUser, User
 from sipd.store import SqliteStore, user_row
 from sipd.store.cache import Cache
-from sipd.store.dense import RECENT, BindingRows, Bindings, Known, UserRows, Users
+from sipd.store.dense import RECENT, Bindings, Users
+from sipd.store.dense_rows import BindingRows, Known, UserRows
 from sipd.store.image import Image
 from sipd.store.kinds import Kinds
 from tests.bench.population import bindings_of, populated, rows_of
@@ -159,9 +160,9 @@ def test_what_is_loaded_again_is_held_once():
     known = Known(users, bindings)
     again = UserRows([changed, *USERS[1:]], known)
     assert list(again) == [changed, *USERS[1:]]
-    assert [row is users._rows[row.aor] for row in again.rows.values()] == [False, *[True] * (len(USERS) - 1)]
+    assert [row is users.rows[row.aor] for row in again.rows.values()] == [False, *[True] * (len(USERS) - 1)]
     rows = BindingRows([PLAIN, PLAIN._replace(aor="bob@example.com")], known)
-    assert [bound is bindings._rows[aor] for aor, bound in rows.rows.items()] == [True, False]
+    assert [bound is bindings.rows[aor] for aor, bound in rows.rows.items()] == [True, False]
 
 
 MEMORY = 900

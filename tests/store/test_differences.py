@@ -58,8 +58,8 @@ def image(of):
     for n in of:
         made.users[f"{n}@h"] = ONE._replace(aor=f"{n}@h")
         made.bindings[f"{n}@h"] = (binding(f"{n}@h"),)
-    made.users._rows = Watched(made.users._rows)
-    made.bindings._rows = Watched(made.bindings._rows)
+    made.users.rows = Watched(made.users.rows)
+    made.bindings.rows = Watched(made.bindings.rows)
     made.scripts = Watched({(f"{n}@h", "cpl"): script(f"{n}@h") for n in of})
     made.aliases = Watched({f"a{n}@h": (f"{n}@h",) for n in of})
     return made
