@@ -122,23 +122,32 @@ def _apply(
             _check_order(request, old)
         if expires == 0 or old.uri != uri.text:
             changes.append(DropBinding(aor, old.uri, key, "unregistered"))
-    elif received and not flow and any(one.uri == uri.text and not one.key for one in current):
-        key = short_key(request.call_id)  # another phone behind another NAT calls itself the same
     if expires == 0:
         if place is not None:
             del current[place]
         return
+    if not flow and (place is None or current[place].uri != uri.text):
+        key = _free_key(key, request.call_id, {one.key for one in current if one.uri == uri.text})
     binding = _binding(inquiry, aor, uri, wants, expires=expires, received=received, key=key, flow=flow)
     if wants.instance or is_gruu(uri):
         check_contact(inquiry, tables, aor, uri, wants.instance)
         if wants.instance:
-            binding = binding._replace(gruu=_epoch(inquiry, binding, made))
+            binding = binding._replace(gruu=_epoch(inquiry, binding, made, place))
     changes.append(PutBinding(binding))
     new.add((uri.text, key))
     if place is None:
         current.append(binding)
     else:
         current[place] = binding
+
+
+def _free_key(key: str, call_id: str, taken: set[str]) -> str:
+    """That key, or another where it is `taken`: another phone behind another NAT calls itself the same."""
+    number = 0
+    while key in taken:
+        key = short_key(f"{call_id} {number}" if number else call_id)
+        number += 1
+    return key
 
 
 def _binding(
@@ -167,11 +176,11 @@ def _binding(
     )
 
 
-def _epoch(inquiry: Inquiry, binding: Binding, made: Bindings) -> str:
+def _epoch(inquiry: Inquiry, binding: Binding, made: Bindings, place: int | None) -> str:
     """Which temporary GRUUs of this instance are good from now on; other bindings of it are told (RFC 5627 §5.1).
 
     Those made before stay so while the Call-ID does; a new flow brings its
-    own Call-ID and spoils none.
+    own Call-ID and spoils none. `place`: of the binding whose place this one takes.
     """
     instance = instance_key(binding.instance)
     same = [one for one in made.current if one.instance and instance_key(one.instance) == instance]
@@ -183,10 +192,10 @@ def _epoch(inquiry: Inquiry, binding: Binding, made: Bindings) -> str:
     elif same:
         return same[0].gruu
     new = epoch(inquiry.context.seal, binding.aor, binding.call_id, binding.cseq, inquiry.wall)
-    for place, one in enumerate(made.current):
-        if one in same and (one.uri, one.key) != (binding.uri, binding.key):
-            made.current[place] = one._replace(gruu=new)
-            made.changes.append(PutBinding(made.current[place]))
+    for number, one in enumerate(made.current):
+        if one in same and number != place:
+            made.current[number] = one._replace(gruu=new)
+            made.changes.append(PutBinding(made.current[number]))
     return new
 
 

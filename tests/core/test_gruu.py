@@ -131,6 +131,16 @@ def test_a_phone_that_started_again_has_two_contacts_and_the_latest_counts():
     assert [other.uri.text for other in decision.targets[0].others] == [DESK]
 
 
+@pytest.mark.parametrize("reg_id", [0, 1])
+def test_a_phone_that_started_again_leaves_no_binding_that_was_replaced(reg_id):
+    """Its flow has another Contact then, or the same one is spelled otherwise: one binding, not two."""
+    made = house()
+    put(made, reg_id=reg_id)
+    moved = CELL if reg_id else DESK.replace("alice", "%61lice")
+    assert list(put(made, moved, reg_id=reg_id, call_id="started-again")) == [moved]
+    assert [binding.uri for binding in made.tables.contacts[ALICE]] == [moved]
+
+
 def test_flows_share_their_gruus_until_one_changes_its_call_id():
     made = house()
     [(public, one)] = put(made, reg_id=1, call_id="one").values()

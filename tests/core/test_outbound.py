@@ -251,6 +251,16 @@ def test_two_instances_behind_one_nat_are_two():
     assert len(ways(made)) == 2
 
 
+def test_another_spelling_does_not_take_the_place_of_another_phone():
+    made = house()
+    behind_nat("home", HOME, made)
+    behind_nat("office", OFFICE, made, f"<{PRIVATE};ob>")
+    answer = behind_nat("office", OFFICE, made, cseq=2)
+    assert ways(made) == [str(HOME), str(OFFICE)]
+    assert len(answer.contacts) == 2
+    assert len({(binding.uri, binding.key) for binding in stored(made)}) == 2
+
+
 def test_a_contact_that_needs_no_flow_is_one_whoever_sends_it():
     made = house()
     made.answer(register("Contact: <sip:alice@192.0.2.10>", call_id="one"))
