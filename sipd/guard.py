@@ -27,6 +27,9 @@ HOLD: Final = 1.0
 HOLD_IN_ALL: Final = 0.1
 """The same of a source that failed too often as many users."""
 
+MARGIN: Final = 120.0
+"""Seconds that a nonce is remembered beyond its life, which is told by a clock that may be set back a little."""
+
 _SPENT: Final = 1 << 40  # above every nonce count of eight hex digits
 
 
@@ -88,8 +91,16 @@ class NonceWindows:
     """
 
     def __init__(self, life: float = 300.0, capacity: int = 100_000, not_before: str = "") -> None:
-        self._windows: Ageing[str, tuple[int, int]] = Ageing(life, capacity)
+        self._windows: Ageing[str, tuple[int, int]] = Ageing(life + MARGIN, capacity)
+        self._life = life
         self._not_before = not_before
+
+    def keep(self, life: float, wall: float) -> None:
+        """Nonces are good for so many seconds from now on; those that may have been forgotten never again."""
+        if life > self._life:
+            self._not_before = max(self._not_before, f"{max(0, int(wall - self._life)):08x}")
+        self._life = life
+        self._windows.life = life + MARGIN
 
     @property
     def capacity(self) -> int:

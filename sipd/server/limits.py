@@ -1,4 +1,4 @@
-"""What the settings limit, put where it counts: connections, request rate, the pages that may connect, descriptors."""
+"""What the settings limit, put where it counts: connections, request rate, age of nonces, pages, descriptors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sipd.rows import PutSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipd.guard import Rate
+    from sipd.guard import NonceWindows, Rate
     from sipd.net import Flows
     from sipd.rows import Change
     from sipd.store import Cache
@@ -40,6 +40,16 @@ def limit_rate(rate: Rate, cache: Cache) -> None:
 
     def apply() -> None:
         rate.limit = cache.settings.max_request_rate
+
+    apply()
+    cache.watch(_when_set(apply))
+
+
+def limit_nonces(nonces: NonceWindows, cache: Cache, wall: Callable[[], float]) -> None:
+    """Remember of every nonce which counts were used for as long as the settings have it good (T11)."""
+
+    def apply() -> None:
+        nonces.keep(cache.settings.nonce_life, wall())
 
     apply()
     cache.watch(_when_set(apply))

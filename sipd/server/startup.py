@@ -44,7 +44,7 @@ from sipd.server.dispatch import Dispatch
 from sipd.server.door import guarded_task
 from sipd.server.gauges import gauges_of
 from sipd.server.house import House
-from sipd.server.limits import limit_network, limit_rate
+from sipd.server.limits import limit_network, limit_nonces, limit_rate
 from sipd.server.mailing import Mailer
 from sipd.server.pins import Pins, drop_dead
 from sipd.server.prepared import Prepared
@@ -293,6 +293,7 @@ def furnish(
     network.on_failed = flow_failed
     pins.heed([PutBinding(binding) for binding in cache.bindings_with_flow()])
     limit_rate(house.admission.rate, cache)
+    limit_nonces(guard.nonces, cache, clock)
     return house
 
 

@@ -68,6 +68,43 @@ async def test_the_same_datagram_again_is_answered_by_its_transaction(nursery, a
     await alice.until(lambda: alice.statuses("REGISTER") == [401, 200, 200, 200])
 
 
+@pytest.mark.parametrize("life", [300, 3600])
+async def test_what_was_sent_once_is_worth_nothing_while_its_nonce_lives(nursery, autojump_clock, life):
+    """T11: however long a nonce is good, and to the end of its last second."""
+    world = await open_world(nursery, "alice", "bob", auth="digest", nonce_life=life)
+    alice, bob, foe = world.phone("alice"), world.phone("bob"), world.phone("foe")
+    await trio.sleep(-world.house.wall() % 1 + 0.1)
+    challenge = await challenged(alice)
+    alice.send(registering(alice, challenge, count=2))
+    await alice.status(200)
+    await trio.sleep(life + 0.2)
+    await logged_in(bob, "bob")  # for which what is too old is forgotten
+    foe.send(registering(foe, challenge, count=2))  # his own Contact, her credentials
+    foe.send(registering(foe, challenge, count=3))
+    await foe.until(lambda: len(foe.statuses("REGISTER")) == 2)
+    assert sorted(foe.statuses("REGISTER")) == [200, 401], "only what was not used is good"
+
+
+async def test_a_longer_life_for_nonces_brings_none_back(nursery, autojump_clock):
+    world = await open_world(nursery, "alice", "bob", auth="digest", nonce_life=300)
+    alice, bob, foe = world.phone("alice"), world.phone("bob"), world.phone("foe")
+    challenge = await challenged(alice)
+    alice.send(registering(alice, challenge))
+    await alice.status(200)
+    await trio.sleep(1000)
+    await logged_in(bob, "bob")
+    world.settings(nonce_life=3600)
+    foe.send(registering(foe, challenge))
+    await foe.until(lambda: foe.statuses("REGISTER") == [401])
+    await logged_in(alice, "alice")  # what is asked for now is good
+
+
+async def logged_in(phone, name: str) -> None:
+    aor, before = f"sip:{name}@{DOMAIN}", len(phone.responses(200))
+    phone.send(registering(phone, await challenged(phone, aor=aor), aor=aor, name=name))
+    await phone.until(lambda: len(phone.responses(200)) > before)
+
+
 # -- guessing (T117) ----------------------------------------------------------------------------------------
 
 
