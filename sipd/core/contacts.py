@@ -58,7 +58,7 @@ def updated(inquiry: Inquiry, tables: Tables, aor: str, settled: list[Binding]) 
         if not request.star_contact:
             raise BadSyntax("Empty Contact")
         return _without_all(request, aor, settled)
-    if len(contacts) > settings.max_contacts:
+    if len(contacts) > settings.max_contacts + len(settled):  # each of those may be taken away here
         raise Forbidden("Too many contacts")
     wishes = [_wants(contact.params) if contact.params else _NOTHING_SAID for contact in contacts]
     outbound = False
@@ -285,15 +285,20 @@ def _wants(params: Params) -> _Wants:
     """Raises BadSyntax for a bad q (T70)."""
     said = {name: unquote(value or "") for name, value in params}
     others = write_params(tuple(pair for pair in params if pair[0] not in _OWN_PARAMS))
-    reg_id = said.get("reg-id", "")
     return _Wants(
         q_from_text(said["q"]) if "q" in said else 1000,
         said.get("expires"),
         "redirect" if said.get("action", "").lower() == "redirect" else "proxy",
         _readable(said.get("+sip.instance", "")),
-        int(reg_id) if reg_id.isascii() and reg_id.isdigit() and len(reg_id) < 10 else 0,
+        _reg_id(said.get("reg-id", "")),
         _readable(others, LONGEST_PARAMS) if len(others) <= LONGEST_PARAMS else "",
     )
+
+
+def _reg_id(text: str) -> int:
+    """1 to 2^31 - 1 (RFC 5626 §4.2); 0 for anything else, which means nothing."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    return number if number < 2**31 else 0
 
 
 def _stored(text: str) -> str:

@@ -54,6 +54,17 @@ def test_a_flow_is_bound_by_instance_and_reg_id():
     assert ";reg-id=1" in answer.first("Contact")
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2147483647", 2**31 - 1), ("0000000007", 7), ("2147483648", 0), ("0", 0), ("", 0), ("x", 0), ("9" * 5000, 0)],
+)
+def test_a_reg_id_is_any_number_below_2_31(text, number):
+    made = house()
+    answer = made.answer(register(f'Contact: <{CONTACT}>;reg-id="{text}"{INSTANCE}', OUTBOUND), TCP)
+    assert [binding.reg_id for binding in stored(made)] == [number]
+    assert answer.first("Require") == ("outbound" if number else None)
+
+
 def test_a_flow_over_udp_is_kept_though_the_contact_is_right():
     made = house()
     made.answer(register(contact(uri="sip:alice@192.0.2.10"), OUTBOUND), PHONE)

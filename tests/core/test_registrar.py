@@ -246,6 +246,17 @@ def test_a_user_has_so_many_contacts_and_no_more(count, held, status):
         assert refused(made, request).status == 403
 
 
+def test_what_a_request_takes_away_makes_room_for_what_it_puts():
+    """As of a phone that has a new address: the old Contact goes and the new one comes in one REGISTER."""
+    made = house(max_contacts=1)
+    assert made.answer(register(f"Contact: <{DESK}>")).status == 200
+    for lines, cseq in (([f"<{DESK}>;expires=0, <{CELL}>"], 2), ([f"<{DESK}>", f"<{CELL}>;expires=0"], 3)):
+        assert made.answer(register(*(f"Contact: {line}" for line in lines), cseq=cseq)).status == 200
+        assert len(stored(made)) == 1
+    assert list(stored(made)) == [DESK]
+    assert refused(made, register(f"Contact: <{CELL}>, <{DESK}>", cseq=4)).status == 403
+
+
 @pytest.mark.parametrize(
     ("uri", "status"),
     [
