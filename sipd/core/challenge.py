@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipd import basic, digest
-from sipd.hop import SECURE, Hop
+from sipd.hop import DEFAULT_PORTS, SECURE, Hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,12 +125,20 @@ def algorithm_lists(text: str) -> Mapping[Hop | None, tuple[str, ...]]:
     for word in text.split():
         if ":" in word:
             try:
-                words = lists.setdefault(Hop.from_text(word), [])
+                words = lists.setdefault(listener_from_text(word), [])
             except ValueError:
                 words = []
         else:
             words.append(word)
     return {near: tuple(names) for near, names in lists.items()}
+
+
+def listener_from_text(text: str) -> Hop:
+    """The listener that this names, its address in the one spelling that sockets have. Raises ValueError for none."""
+    hop = Hop.from_text(text)
+    if hop.transport not in DEFAULT_PORTS:
+        raise ValueError(f"no transport: {text!r}")
+    return hop._replace(host=str(ip_address(hop.host)))
 
 
 def basic_may_be_used(inquiry: Inquiry, settings: Settings) -> bool:

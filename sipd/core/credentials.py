@@ -169,7 +169,9 @@ def _prove_by_basic(inquiry: Inquiry, tables: Tables, sender: str, given: AuthPa
     if inquiry.context.guard.is_held(claimed.aor, source, inquiry.now):
         return _held(inquiry, name)
     kind = kind_for(claimed.aor, tables, inquiry.context.seal)
-    algorithm = (offered(tables.settings, kind, inquiry.near) or list(digest.ALGORITHMS))[0]
+    stored = [name for name in kind.algorithms if name in digest.ALGORITHMS]
+    preferred = [name for name in offered(tables.settings, kind, inquiry.near) if name in stored]
+    algorithm = (preferred or stored or list(digest.ALGORITHMS))[0]  # here nobody but us need know it
     short, full = ("", "") if user is None else SECRETS[algorithm](user)
     hashed = claimed.aor.rpartition("@")[0] if short or not full else claimed.aor
     secret = short or full

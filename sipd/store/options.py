@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from sipd.errors import BadSyntax, SetupError
-from sipd.hop import DEFAULT_PORTS, Hop
 from sipd.message import parse_route, split_list
 from sipd.rows import Settings
 
@@ -119,12 +118,12 @@ def _read(key: str, value: str) -> object:
 
 
 def _check_algorithms(value: str) -> None:
-    from sipd.core.challenge import algorithm_lists  # here, as the room takes a while to load
+    from sipd.core.challenge import algorithm_lists, listener_from_text  # here, as the room takes a while to load
 
     for word in value.split():
         try:
-            if ":" in word and Hop.from_text(word).transport not in DEFAULT_PORTS:
-                raise ValueError
+            if ":" in word:
+                listener_from_text(word)
         except ValueError:
             raise SetupError(
                 f"digest_algorithms can't hold {word!r}",

@@ -141,6 +141,19 @@ def test_whatever_hash_of_it_is_stored_will_do(changed):
         assert made.decide(call(basic(name, "wrong")), OVER_TLS).status == 407
 
 
+@pytest.mark.parametrize("only", ["SHA-512-256", "SHA-256", "MD5"])
+@pytest.mark.parametrize("offered", ["SHA-512-256", "SHA-256", "MD5"])
+def test_it_does_not_matter_by_which_algorithm_it_is_stored(only, offered):
+    """As the password itself is there, what phones with a digest are offered is nothing to it."""
+    made = house()
+    made.tables.set(digest_algorithms=offered)
+    names = {"MD5": "ha1_md5", "SHA-256": "ha1_sha256", "SHA-512-256": "ha1_sha512_256"}
+    none = {f"{names[name]}{end}": "" for name in names if name != only for end in ("", "_full")}
+    made.tables.users[ALICE] = user(ALICE, **none)
+    assert isinstance(made.decide(call(basic("alice")), OVER_TLS), Proxy)
+    assert made.decide(call(basic("alice", "wrong")), OVER_TLS).status == 407
+
+
 def test_an_anonymous_caller_is_of_the_domain_he_calls():
     made = house()
     text = basic()

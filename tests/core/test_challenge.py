@@ -137,6 +137,11 @@ def test_a_listener_may_have_algorithms_of_its_own():
             assert " ".join(one["algorithm"] for one in params) == expected
 
 
+@pytest.mark.parametrize("text", ["tls:[2001:DB8::1]:5061", "TLS:[2001:db8:0:0::1]:5061", "tls:[2001:0db8::0001]:5061"])
+def test_a_listener_is_known_however_its_address_is_spelled(text):
+    assert algorithms_at(f"SHA-256 {text} MD5", Hop("TLS", "2001:db8::1", 5061)) == ("MD5",)
+
+
 def test_what_one_listener_offers_is_not_taken_at_another():
     made = house(user(ALICE))
     made.tables.set(digest_algorithms=f"SHA-256 {OLD_PORT} MD5")
