@@ -15,7 +15,7 @@ from sipd.core.gruu import is_gruu
 from sipd.core.reginfo import MEDIA_TYPE
 from sipd.core.routes import local_domain, means_server, primary, registers_elsewhere
 from sipd.errors import BadEvent, BadSyntax, Forbidden, IntervalTooBrief, NotFound, SipError
-from sipd.message import find_param, parse_params
+from sipd.message import find_param, parse_params, write_params
 from sipd.trace import Step
 
 if TYPE_CHECKING:
@@ -135,10 +135,11 @@ def _check_body(request: Request) -> None:
 def _event(request: Request) -> str:
     """The Event as each NOTIFY repeats it: the package, and the id if there is one (RFC 6665 §8.2.1)."""
     params = (request.first("Event") or "").partition(";")
-    name = find_param(parse_params(f";{params[2]}"), "id") if params[1] else None
-    if name is not None and len(name) > _LONGEST_ID:
+    ids = [pair for pair in parse_params(f";{params[2]}") if pair[0] == "id"][:1] if params[1] else []
+    text = write_params(tuple(ids))
+    if len(text) > _LONGEST_ID + len(";id="):
         raise BadSyntax("Event id too long")
-    return PACKAGE if name is None else f"{PACKAGE};id={name}"
+    return PACKAGE + text
 
 
 def _expires(request: Request, settings: Settings) -> int:

@@ -617,6 +617,14 @@ async def test_odd_header_fields_are_answered_and_break_nothing(world, autojump_
     await bob.until(lambda: 200 in bob.statuses("OPTIONS"), 5)
 
 
+@pytest.mark.parametrize("event", ["reg", "reg;id=7", "reg;id", 'reg;id="7"', 'reg;id="a b;c"', "reg ; ID=7;x=y"])
+async def test_the_event_comes_back_as_it_was_asked_for(world, autojump_clock, event):
+    """RFC 6665 §8.2.1: compared byte by byte, so nothing may be added to it or taken away."""
+    notify = await subscribed(world.phone("bob"), BOB, event=event)
+    asked = event.replace("reg ; ID=7;x=y", "reg;id=7")
+    assert notify.first("Event") == asked
+
+
 async def test_a_flood_has_an_end(world, autojump_clock, monkeypatch):
     monkeypatch.setattr(notifier, "MOST_OF_ONE", 5)
     world.settings(max_subscriptions=12)
