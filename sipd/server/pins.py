@@ -115,6 +115,16 @@ def drop(house: House, key: Key, fits: Callable[[Binding], bool]) -> None:
         _submit(house, aor, [DropBinding(aor, uri, name)])
 
 
+def lost_meanwhile(house: House, way: Way, changes: Sequence[Change]) -> None:
+    """These were stored for one who came this way: of a connection that has ended meanwhile nobody will tell."""
+    if way.remote.transport not in RELIABLE or house.network.on(way) is not None:
+        return
+    received = str(way)
+    for change in changes:
+        if isinstance(change, PutBinding) and change.binding.received == received:
+            drop(house, (change.binding.aor, change.binding.uri, change.binding.key), partial(_lives_on, way))
+
+
 def flow_failed(house: House, target: Target) -> None:
     """The hop that knows the flow says that it is gone, or we do: remove the binding it was of (RFC 5626 §7).
 

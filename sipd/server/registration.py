@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from sipd.core.tables import Missing
 from sipd.errors import CommitUnknown, ServiceUnavailable, StoreAway
+from sipd.hop import Way
 from sipd.message import response_to
 from sipd.server.answer import answer, local_response, refusal
 from sipd.server.door import report
+from sipd.server.pins import lost_meanwhile
 from sipd.store import Conflict, Refused
 from sipd.trace import Step
 
@@ -48,6 +50,8 @@ def commit(house: House, server: ServerTransaction, inquiry: Inquiry, decision: 
                 ask_again(house, server, inquiry, Missing("settled", decision.reads))
             else:
                 say(fault)
+            if fault is None:
+                lost_meanwhile(house, Way(inquiry.source, inquiry.near), decision.changes)
         except Exception as broken:  # the door, here for what comes from the writer: this REGISTER is answered
             report("commit", broken, house.counters, house.log)
             house.transactions.respond(server, 500, bytes(response_to(request, 500)))

@@ -168,6 +168,29 @@ async def test_a_phone_that_comes_back_keeps_its_new_flow(world, autojump_clock)
     assert flows(world) == [new]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_connection_lost_while_its_binding_is_stored_takes_it_along(world, autojump_clock, monkeypatch, waits):
+    """Nobody hears of its end later: neither where the database works on it, nor where it waits for its turn."""
+    apply = world.store.apply
+
+    async def slowly(groups):
+        await trio.sleep(2)
+        return await apply(groups)
+
+    monkeypatch.setattr(world.store, "apply", slowly)
+    monkeypatch.setattr(world.store, "immediate", False, raising=False)
+    if waits:
+        other = world.phone("other")
+        other.send(other.request("REGISTER", f"sip:{DOMAIN}", to=BOB, from_uri=BOB))
+    bob = outbound_phone(world)
+    contact = f"<{bob.uri}>;reg-id=1{INSTANCE}"
+    bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", to=BOB, contact=contact, headers=OUTBOUND), TCP)
+    await trio.sleep(1)
+    hang_up(bob, TCP)
+    await trio.sleep(20)
+    assert [binding.reg_id for binding in flows(world)] == [0] * waits
+
+
 async def test_a_plain_phone_keeps_its_binding_without_its_connection(world, autojump_clock):
     bob = world.phone("bob", "answers", transport="TCP")
     bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", to=BOB), TCP)
