@@ -106,6 +106,7 @@ class Notify(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     last: bool  # the subscription ends with it
+    remote_cseq: int  # of the SUBSCRIBE that said where it goes
 
 
 @dataclass(slots=True)
@@ -179,19 +180,20 @@ class Subscription:
             ("Subscription-State", state),
             ("Content-Type", MEDIA_TYPE),
         )
-        return Notify(uri, headers, body, bool(self.reason))
+        return Notify(uri, headers, body, bool(self.reason), self.remote_cseq)
 
     def left(self, now: float) -> int:
         """Whole seconds it still holds."""
         return max(0, round(self.expires_at - now))
 
-    def answered(self, status: int) -> bool:
+    def answered(self, notify: Notify, status: int) -> bool:
         """The NOTIFY under way came to this; says whether there still is a subscription (§4.2.2).
 
-        After one that failed for another reason the next has all again.
+        Silence says nothing of one who has refreshed it meanwhile, perhaps from another place. After a NOTIFY
+        that failed for another reason the next has all again.
         """
         self.under_way = False
-        if status in GONE:
+        if notify.last or (status in GONE and (status != 408 or notify.remote_cseq == self.remote_cseq)):
             return False
         if status >= 300:
             self.full = True

@@ -277,10 +277,10 @@ class Notifier:
         """A NOTIFY has ended with this status; 408: nobody answered, or there is no way there."""
         if self._subscriptions.get(name) is not subscription:
             return
-        if not subscription.answered(status) or notify.last:
-            self._remove(name)
-        else:
+        if subscription.answered(notify, status):
             self._look(name, subscription)
+        else:
+            self._remove(name)
 
 
 class Notice:

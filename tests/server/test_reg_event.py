@@ -345,6 +345,25 @@ async def test_a_silent_subscriber_is_forgotten(world, autojump_clock):
     assert gauge(world) == 0
 
 
+async def test_who_refreshes_from_another_place_is_not_forgotten_for_the_old_one(world, autojump_clock):
+    """His NAT has given him another port, and a NOTIFY is still on its way to the old one."""
+    old, desk = world.phone("bob", host="10.0.7.7", port=40000, claims="192.168.1.2:5060"), world.phone("desk")
+    first = await subscribed(old, BOB, expires=3000)
+    old.react = lambda request, flow: None
+    await trio.sleep(6)
+    register(desk, BOB)
+    await notified(old, 2)
+    await trio.sleep(10)
+    new = world.phone("bob", host="10.0.7.7", port=40001, claims="192.168.1.2:5060")
+    again(new, first, expires=3000)
+    await new.until(lambda: new.statuses("SUBSCRIBE") == [200], 5)
+    told_there = await notified(new, 1, 40)
+    assert told(told_there).get("state") == "full"
+    assert contacts(told_there) == [(desk.uri, "active", "registered")]
+    register(desk, BOB, cseq=2)
+    assert contacts(await notified(new, 2)) == [(desk.uri, "active", "refreshed")]
+
+
 async def test_with_the_user_goes_all(world, autojump_clock):
     bob, desk = world.phone("bob"), world.phone("desk")
     app = world.phone("app")
