@@ -151,10 +151,11 @@ class BindingRows(Sequence[Binding]):
             (aor, uri, q, end, call_id, cseq, action, path, received, user_agent, instance, reg_id, params, key,
              begin, gruu) = row  # fmt: skip
             common = commons.get((q, action, path, received, user_agent, instance, reg_id, params, key, gruu))
-            if common is not None and type(uri) is type(call_id) is str:
+            if common is not None and type(aor) is type(uri) is type(call_id) is str and type(cseq) is int:
                 bound = new(Bound, (uri, call_id, cseq, end, begin, common))
             else:
-                bound = bound_of(as_text(row))
+                text = as_text(row)
+                aor, bound = text[0], bound_of(text)
                 if len(commons) < MOST_COMMON and not received and not instance and bytes not in map(type, row):
                     commons[q, action, path, received, user_agent, instance, reg_id, params, key, gruu] = bound.common
             user = users.get(aor)

@@ -32,7 +32,7 @@ from sipd.rows import (
     PutUser,
 )
 from sipd.store import statements as sql
-from sipd.store.base import WHOLE, Key, Removed, Snapshot
+from sipd.store.base import WHOLE, Key, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -161,17 +161,17 @@ _ALL_SETTINGS, _, _ORDER = sql.ALL_SETTINGS.partition(" ORDER BY")
 
 _READ: Final[Mapping[str, _Read]] = {
     "users": _Read(sql.ALL_USERS, sql.user_of),
-    "bindings": _Read(sql.ALL_BINDINGS, lambda row: sql.binding_of(sql.as_text(row))),
-    "versions": _Read(sql.ALL_VERSIONS, lambda row: (row[0], row[1])),
+    "bindings": _Read(sql.ALL_BINDINGS, sql.binding_of),
+    "versions": _Read(sql.ALL_VERSIONS, sql.version_of),
     "scripts": _Read(sql.ALL_SCRIPTS, sql.script_of),
-    "removed": _Read(_LAST_VERSIONS, lambda row: Removed(*row), f" GROUP BY{_GROUPS}"),
-    "delegates": _Read(sql.ALL_DELEGATES, lambda row: PutDelegate(*row)),
-    "aliases": _Read(sql.ALL_ALIASES, lambda row: PutAlias(*row)),
-    "domains": _Read(sql.ALL_DOMAINS, lambda row: PutDomain(*row)),
+    "removed": _Read(_LAST_VERSIONS, sql.removed_of, f" GROUP BY{_GROUPS}"),
+    "delegates": _Read(sql.ALL_DELEGATES, sql.delegate_of),
+    "aliases": _Read(sql.ALL_ALIASES, sql.alias_of),
+    "domains": _Read(sql.ALL_DOMAINS, sql.domain_of),
     "peers": _Read(sql.ALL_PEERS, sql.peer_of),
     "settings": _Read(_ALL_SETTINGS, sql.settings_of),
-    "timezones": _Read(sql.ALL_TIMEZONES, lambda row: PutTimezone(*row)),
-    "dialplan": _Read(sql.ALL_DIALS, lambda row: PutDial(*row)),
+    "timezones": _Read(sql.ALL_TIMEZONES, sql.timezone_of),
+    "dialplan": _Read(sql.ALL_DIALS, sql.dial_of),
 }
 
 _CHANGED: Final[Mapping[type, tuple[str, Callable[[Any], object]]]] = {

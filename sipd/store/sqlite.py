@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from sipd.errors import CommitUnknown, SetupError, StoreAway
-from sipd.rows import AddScriptLog, PutAlias, PutDelegate, PutDial, PutDomain, PutTimezone
+from sipd.rows import AddScriptLog
 from sipd.store import statements as sql
-from sipd.store.base import Refused, Removed, Snapshot
+from sipd.store.base import Refused, Snapshot
 from sipd.store.dense_rows import BindingRows, UserRows
 from sipd.store.lockfile import LockFile
 from sipd.store.shape import differences, sqlite_shape
@@ -36,6 +36,7 @@ from sipd.store.sqlite_file import (
     create_tables,
     holds_anything,
     open_ours,
+    read_any_text,
     schema_of,
     trouble,
     use_log,
@@ -197,26 +198,12 @@ class SqliteStore:
             [(key,)] = reader.execute(sql.GET_META, ("secret_key",)).fetchall()  # fixes the moment
             if begun is not None:
                 begun()
-            scripts = await _read(reader, sql.ALL_SCRIPTS, sql.script_of)
-            there: set[tuple[str, ScriptKind]] = set()
-            for script in scripts:
-                there.add((script.aor, script.kind))
-            users = await _fill(UserRows(known=known), reader, sql.ALL_USERS)
-            return Snapshot(
-                users=users,
-                bindings=await _fill(BindingRows(known=known, users=users), reader, sql.ALL_BINDINGS),
-                scripts=scripts,
-                domains=await _read(reader, sql.ALL_DOMAINS, lambda row: PutDomain(*row)),
-                delegates=await _read(reader, sql.ALL_DELEGATES, lambda row: PutDelegate(*row)),
-                peers=await _read(reader, sql.ALL_PEERS, sql.peer_of),
-                settings=await _read(reader, sql.ALL_SETTINGS, sql.settings_of),
-                secret_key=bytes.fromhex(key),
-                removed=await _read(reader, sql.LAST_VERSIONS, lambda row: Removed(*row), lambda row: row[:2] in there),
-                timezones=await _read(reader, sql.ALL_TIMEZONES, lambda row: PutTimezone(*row)),
-                aliases=await _read(reader, sql.ALL_ALIASES, lambda row: PutAlias(*row)),
-                dialplan=await _read(reader, sql.ALL_DIALS, lambda row: PutDial(*row)),
-                versions=await _read(reader, sql.ALL_VERSIONS, lambda row: (row[0], row[1])),
-            )
+            try:
+                return await _read_all(reader, key, known)
+            except sqlite3.OperationalError as error:
+                if not read_any_text(reader, error):
+                    raise
+                return await _read_all(reader, key, known)
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
         finally:
@@ -329,9 +316,12 @@ class SqliteStore:
             raise OSError("the file was replaced while it was open; start sipd again")
 
     def _rows(self, statement: str, row: Sequence[Value] = ()) -> list[Any]:  # Any: a driver's rows have no types
+        connection = self._connection
         try:
-            return self._connection.execute(statement, row).fetchall()
+            return connection.execute(statement, row).fetchall()
         except sqlite3.Error as error:
+            if read_any_text(connection, error):
+                return self._rows(statement, row)
             raise trouble(self.path, error) from error
 
     # opening and closing
@@ -394,17 +384,38 @@ def _in_words(error: Exception) -> str:
     return str(error)
 
 
+async def _read_all(reader: sqlite3.Connection, key: str, known: Known | None) -> Snapshot:
+    scripts = await _read(reader, sql.ALL_SCRIPTS, sql.script_of)
+    there = {(script.aor, script.kind) for script in scripts}
+    users = await _fill(UserRows(known=known), reader, sql.ALL_USERS)
+    return Snapshot(
+        users=users,
+        bindings=await _fill(BindingRows(known=known, users=users), reader, sql.ALL_BINDINGS),
+        scripts=scripts,
+        domains=await _read(reader, sql.ALL_DOMAINS, sql.domain_of),
+        delegates=await _read(reader, sql.ALL_DELEGATES, sql.delegate_of),
+        peers=await _read(reader, sql.ALL_PEERS, sql.peer_of),
+        settings=await _read(reader, sql.ALL_SETTINGS, sql.settings_of),
+        secret_key=bytes.fromhex(key),
+        removed=await _read(reader, sql.LAST_VERSIONS, sql.removed_of, lambda row: row[:2] in there),
+        timezones=await _read(reader, sql.ALL_TIMEZONES, sql.timezone_of),
+        aliases=await _read(reader, sql.ALL_ALIASES, sql.alias_of),
+        dialplan=await _read(reader, sql.ALL_DIALS, sql.dial_of),
+        versions=await _read(reader, sql.ALL_VERSIONS, sql.version_of),
+    )
+
+
 async def _read(
     reader: sqlite3.Connection,
     statement: str,
     made: Callable[[Any], R],  # a driver's rows have no types
-    passed_over: Callable[[Any], bool] = lambda row: False,
+    passed_over: Callable[[R], bool] = lambda row: False,
 ) -> list[R]:
     """All rows, a slice in each turn of the loop. (In a thread each row would cost a busy loop 5 ms.)"""
     rows: list[R] = []
     cursor = reader.execute(statement)
     while piece := cursor.fetchmany(SLICE):
-        rows += [made(row) for row in piece if not passed_over(row)]
+        rows += [one for one in map(made, piece) if not passed_over(one)]
         await trio.lowlevel.checkpoint()
     return rows
 

@@ -24,6 +24,7 @@ from sipd.store.migrate import (
     upgrade_sqlite,
 )
 from sipd.store.shape import sqlite_shape, unsound
+from sipd.store.statements import phone_text
 
 if TYPE_CHECKING:
     from sipd.store.migrate import Place, State
@@ -195,6 +196,17 @@ def create_tables(connection: sqlite3.Connection) -> None:
     make_sqlite_triggers(connection)
     check_shape(unsound(sqlite_shape(connection)), "the new database")
     connection.execute("REPLACE INTO sipd_meta (name, value) VALUES ('schema', ?)", (str(SCHEMA),))
+
+
+def read_any_text(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
+    """After this error of a query: whether to ask again, as text that is no UTF-8 is read as bytes are from now on.
+
+    SQLite takes such text from any program. To read all text so would cost a start some tenths of a second.
+    """
+    if connection.text_factory is not str or not str(error).startswith("Could not decode to UTF-8"):
+        return False
+    connection.text_factory = phone_text
+    return True
 
 
 def trouble(path: Path, error: sqlite3.Error) -> Exception:

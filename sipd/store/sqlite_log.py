@@ -7,12 +7,11 @@ came to it until his COMMIT is his own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import sqlite3
+from typing import Final
 
 from sipd.store.base import Key
-
-if TYPE_CHECKING:
-    import sqlite3
+from sipd.store.sqlite_file import read_any_text
 
 MOST_NEWS: Final = 5000
 """Lines told one by one; where there are more, all rows had better be loaded."""
@@ -66,7 +65,14 @@ class ChangeLog:
         for after, until in others:
             if until < after or after + 1 < first:  # another log than it was, or one that was cut
                 return None
-            found += [Key(*row) for row in connection.execute(LINES, (after, until, MOST_NEWS + 1 - len(found)))]
+            try:
+                found += [Key(*row) for row in connection.execute(LINES, (after, until, MOST_NEWS + 1 - len(found)))]
+            except sqlite3.Error as error:
+                if read_any_text(connection, error):
+                    return None
+                raise
+        if not all(map(_can_be_asked_for, found)):
+            return None
         return found if len(found) <= MOST_NEWS else None
 
 
@@ -80,6 +86,14 @@ def cut(connection: sqlite3.Connection, last: int) -> None:
     first = _number(connection, FIRST)
     if first and last - first >= KEPT + CUT:
         connection.execute(REMOVE, (first + CUT,))
+
+
+def _can_be_asked_for(key: Key) -> bool:
+    """Whether a query finds the rows by that name: not where somebody wrote it as bytes, or in another encoding."""
+    try:
+        return type(key.name) is str and bool(key.name.encode() or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def _number(connection: sqlite3.Connection, statement: str) -> int:

@@ -47,7 +47,7 @@ from sipd.rows import (
     TrimScriptLog,
     User,
 )
-from sipd.store.base import Conflict
+from sipd.store.base import Conflict, Removed
 
 Value = str | bytes | int | float | None
 
@@ -305,34 +305,34 @@ SEVERAL: Final = frozenset({PutScript, DropScript, EnableScript})
 """Changes that are several statements, which must be carried out all or none."""
 
 
-# Rows come from a database that only we write: its text is taken as it is. (Any: a driver's rows have no types.)
+# SQLite gives what somebody put there, text as bytes too: it is read as text. (Any: a driver's rows have no types.)
 
 
 def user_of(row: Sequence[Any]) -> User:
     """A user from a row of ALL_USERS."""
-    return User(*row)
+    return User(*as_text(row))
 
 
 def binding_of(row: Sequence[Any]) -> Binding:
     """A binding from a row of ALL_BINDINGS."""
-    aor, uri, q, expires_at, call_id, cseq, action, path, *rest = row
+    aor, uri, q, expires_at, call_id, cseq, action, path, *rest = as_text(row)
     return Binding(aor, uri, q, expires_at, call_id, cseq, action, tuple(path.split("\n")) if path else (), *rest)
 
 
 def script_of(row: Sequence[Any]) -> Script:
     """A script from a row of ALL_SCRIPTS."""
-    script = Script(*row)
+    script = Script(*as_text(row, 2))
     return script._replace(enabled=bool(script.enabled))
 
 
 def script_version_of(row: Sequence[Any]) -> ScriptVersion:
     """A version from a row of SCRIPT_VERSIONS."""
-    return ScriptVersion(*row)
+    return ScriptVersion(*as_text(row, 3))
 
 
 def peer_of(row: Sequence[Any]) -> Peer:
     """A peer from a row of ALL_PEERS."""
-    return Peer(*row)
+    return Peer(*as_text(row))
 
 
 def finding(part: str, after: str, limit: int) -> tuple[str, tuple[Value, ...]]:
@@ -343,7 +343,7 @@ def finding(part: str, after: str, limit: int) -> tuple[str, tuple[Value, ...]]:
 
 def settings_of(row: Sequence[Any]) -> Settings:
     """A settings row from a row of ALL_SETTINGS."""
-    settings = Settings(*row)
+    settings = Settings(*as_text(row))
     return settings._replace(
         record_route=bool(settings.record_route),
         recurse=bool(settings.recurse),
@@ -357,11 +357,56 @@ def as_stored(row: Sequence[Value]) -> list[Value]:
     return [_bytes_if_needed(value) for value in row]
 
 
-def as_text(row: Sequence[Any]) -> Sequence[Any]:
-    """The row with those bytes as text again; scripts are bytes by right and come without this."""
-    if bytes not in map(type, row):
+def as_text(row: Sequence[Any], but: int | None = None) -> Sequence[Any]:
+    """The row with those bytes as text again. `but`: the column that holds bytes by right."""
+    if but is None and bytes not in map(type, row):
         return row
-    return tuple(value.decode("utf-8", "surrogateescape") if type(value) is bytes else value for value in row)
+    values = [phone_text(value) if type(value) is bytes else value for value in row]
+    if but is not None:
+        data = row[but]
+        values[but] = data if type(data) is bytes else str(data).encode("utf-8", "surrogateescape")
+    return tuple(values)
+
+
+def phone_text(raw: bytes) -> str:
+    """Bytes as text, whatever they are (see sipd.message)."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def version_of(row: Sequence[Any]) -> tuple[str, int]:
+    """An address-of-record and the version of its bindings from a row of ALL_VERSIONS."""
+    aor, version = as_text(row)
+    return aor, version
+
+
+def alias_of(row: Sequence[Any]) -> PutAlias:
+    """An alias from a row of ALL_ALIASES."""
+    return PutAlias(*as_text(row))
+
+
+def delegate_of(row: Sequence[Any]) -> PutDelegate:
+    """A third party from a row of ALL_DELEGATES."""
+    return PutDelegate(*as_text(row))
+
+
+def domain_of(row: Sequence[Any]) -> PutDomain:
+    """A domain from a row of ALL_DOMAINS."""
+    return PutDomain(*as_text(row))
+
+
+def timezone_of(row: Sequence[Any]) -> PutTimezone:
+    """A time zone from a row of ALL_TIMEZONES."""
+    return PutTimezone(*as_text(row, 1))
+
+
+def dial_of(row: Sequence[Any]) -> PutDial:
+    """A row of the dial plan from one of ALL_DIALS."""
+    return PutDial(*as_text(row))
+
+
+def removed_of(row: Sequence[Any]) -> Removed:
+    """A script that may be gone from a row of LAST_VERSIONS."""
+    return Removed(*as_text(row))
 
 
 def _bytes_if_needed(value: Value) -> Value:
