@@ -312,7 +312,7 @@ def _stored(text: str) -> str:
 
 
 def _readable(text: str, longest: int = 255) -> str:
-    """A text for people, cut to its column; bytes that are no UTF-8 become marks (T36)."""
+    """A text for people, cut to its column; bytes that are no UTF-8, and NUL, become marks (T36)."""
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text[:longest]
+    return text.replace("\0", "?")[:longest]

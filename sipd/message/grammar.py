@@ -34,7 +34,7 @@ _LIST_MARK: Final = re.compile(r',|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?', re.DOTALL)
 _HOST_CHARS: Final = re.compile(r"[A-Za-z0-9._-]+")
 _IPV6_CHARS: Final = re.compile(r"[0-9A-Fa-f:.]+")
 _IPV4: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
-_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
+_FORBIDDEN: Final = re.compile(r"[\r\n]|(?<!\\)\0")
 
 
 def unfold(text: str) -> str:
@@ -45,7 +45,10 @@ def unfold(text: str) -> str:
 
 
 def no_line_break(text: str) -> str:
-    """`text` itself; ValueError when writing it would forge a line: it has CR, LF or NUL (T32)."""
+    """`text` itself; ValueError when writing it would forge a line: it has CR, LF or NUL (T32).
+
+    NUL may be there as a quoted-pair, as it may in what comes in (§25.1, RFC 4475 §3.1.1.2).
+    """
     if _FORBIDDEN.search(text):
         raise ValueError("CR, LF or NUL in a value to be written")
     return text
@@ -53,6 +56,8 @@ def no_line_break(text: str) -> str:
 
 def quote(text: str) -> str:
     """`text` as a quoted-string (§25.1). Raises ValueError for CR, LF and NUL."""
+    if "\0" in text:
+        raise ValueError("CR, LF or NUL in a value to be written")
     return '"' + no_line_break(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -329,6 +329,20 @@ def test_texts_for_people_are_cut_and_made_readable():
     assert (binding.user_agent, binding.params) == ("�" + "a" * 254, "")
 
 
+def test_what_quoted_pairs_may_hide_is_stored_and_given_back():
+    """RFC 4475 §3.1.1.2 has NUL and other controls in quoted strings."""
+    made = house()
+    pair = '"\\\0\\\x07"'
+    path = f"<sip:edge.example;lr>;x={pair}"
+    answer = made.answer(
+        register(f"Contact: <{DESK}>;x={pair};+sip.instance={pair}", f"Path: {path}", "Supported: path, gruu")
+    )
+    [contact] = answer.contacts
+    assert (contact.param("x"), contact.param("+sip.instance")) == ("?\x07", "?\x07")
+    assert (answer.values("Path"), stored(made)[DESK].path) == ([path], (path,))
+    assert len(made.answer(register()).contacts) == 1, "and so whenever somebody asks"
+
+
 @pytest.mark.parametrize(
     ("contact", "source", "kept"),
     [

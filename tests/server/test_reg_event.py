@@ -644,6 +644,19 @@ async def test_the_event_comes_back_as_it_was_asked_for(world, autojump_clock, e
     assert notify.first("Event") == asked
 
 
+async def test_what_quoted_pairs_may_hide_comes_back_as_it_came(world, autojump_clock):
+    """RFC 4475 §3.1.1.2 has NUL in a display name."""
+    bob, odd = world.phone("bob"), '"\\\0\\\x07"'
+    asked = bob.request(
+        "SUBSCRIBE", BOB, headers=(("Event", f"reg;id={odd}"), ("Record-Route", f"<{bob.uri};lr>;x={odd}"))
+    )
+    head = bytes(asked).replace(b"From: <", f"From: {odd} <".encode()).replace(b"To: <", f"To: {odd} <".encode())
+    bob.listener.flow_to(SERVER.host, SERVER.port).send(head)
+    notify = await notified(bob, 1, 5)
+    assert bob.statuses("SUBSCRIBE") == [200]
+    assert (notify.first("Event"), notify.from_.display, notify.to.display) == (f"reg;id={odd}", "\0\x07", "\0\x07")
+
+
 async def test_a_flood_has_an_end(world, autojump_clock, monkeypatch):
     monkeypatch.setattr(notifier, "MOST_OF_ONE", 5)
     world.settings(max_subscriptions=12)
