@@ -187,16 +187,20 @@ class Notifier:
 
     def _changed(self, aor: str, causes: Mapping[Key, ContactEvent], reason: Reason = "") -> None:
         """Tell all who watch; `reason`: why that is the end of it."""
+        if not self._owe(aor, causes) and not reason:
+            return
+        names = tuple(self._watched[aor].subscriptions)
+        for name in names:
+            self._subscriptions[name].end(reason)
+        self._look_at_some(iter(names), self._house.now())
+
+    def _owe(self, aor: str, causes: Mapping[Key, ContactEvent]) -> bool:
+        """Note for all who watch what has become of the contacts; whether anything has."""
         watched = self._watched[aor]
         told, watched.known = self._now(aor, watched.known, causes)
-        if not told and not reason:
-            return
-        names = tuple(watched.subscriptions)
-        for name in names:
-            subscription = self._subscriptions[name]
-            subscription.owe(told)
-            subscription.end(reason)
-        self._look_at_some(iter(names), self._house.now())
+        for name in watched.subscriptions:
+            self._subscriptions[name].owe(told)
+        return bool(told)
 
     def _look_at_some(self, names: Iterator[DialogId], when: float) -> None:
         """Do what is due for the first of these, now at `when`, and come again for the others."""
@@ -267,11 +271,14 @@ class Notifier:
         self._timers[name] = self._house.deadlines.call_at(when, partial(self._look, name, subscription))
 
     def _notify(self, name: DialogId, subscription: Subscription, now: float) -> None:
-        house, wall = self._house, self._house.wall()
-        known = self._watched[subscription.aor].known
-        live = {key: one for key, one in known.items() if one.binding.expires_at > wall}  # the others go by the sweep
-        notify = subscription.compose(live, now, wall, house.seal)
+        house, wall, watched = self._house, self._house.wall(), self._watched[subscription.aor]
+        others: set[DialogId] = set()
+        if any(one.binding.expires_at <= wall for one in watched.known.values()):  # the sweep has not come by yet
+            self._owe(subscription.aor, {})
+            others = watched.subscriptions - {name}
+        notify = subscription.compose(watched.known, now, wall, house.seal)
         Notice(house, self, name, subscription, notify).start()
+        self._look_at_some(iter(others), now)
 
     def over(self, name: DialogId, subscription: Subscription, notify: Notify, status: int) -> None:
         """A NOTIFY has ended with this status; 408: nobody answered, or there is no way there."""

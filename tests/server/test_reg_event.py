@@ -261,6 +261,24 @@ async def test_unsubscribing(world, autojump_clock):
     assert gauge(world) == 0
 
 
+async def test_a_contact_that_ends_with_the_subscription_is_told_with_it(world, autojump_clock):
+    """Though nobody has swept it away yet; who watches besides hears of it, too."""
+    bob, other, desk = world.phone("bob"), world.phone("other"), world.phone("desk")
+    other.name = "bob"
+    register(desk, BOB, expires=62)
+    await desk.status(200)
+    await subscribed(other, BOB, expires=600)
+    await subscribed(bob, BOB, expires=62)
+    last = await notified(bob, 2, 70)
+    assert last.first("Subscription-State") == "terminated;reason=timeout"
+    assert len(world.cache.bindings(f"bob@{DOMAIN}")) == 1, "it is there still"
+    assert contacts(last) == [(desk.uri, "terminated", "expired")]
+    assert told(last)[0].get("state") == "terminated"
+    assert contacts(await notified(other, 2, 5)) == [(desk.uri, "terminated", "expired")]
+    await trio.sleep(60)
+    assert len(other.requests("NOTIFY")) == 2
+
+
 async def test_a_cancel_changes_nothing(world, autojump_clock):
     """RFC 6665 §4.6: it is answered, and that is all."""
     bob = world.phone("bob")
