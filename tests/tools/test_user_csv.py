@@ -3,9 +3,11 @@
 import io
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from sipd.control.verbs import Arguments, Refusal
 from sipd.control.verbs.base import Faults
+from sipd.control.verbs.names import FORBIDDEN
 from sipd.control.verbs.sheets import COLUMNS, HASHES, Complaints, lines_of, written
 from sipd.control.verbs.user_import import give, take
 from sipd.rows import PutAlias, PutDomain, PutUser, User
@@ -229,6 +232,23 @@ def test_any_name_survives_the_file(names):
     assert not complaints.count
 
 
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), max_size=5, unique=True))
+def test_any_address_survives_the_file(texts):
+    """RFC 3261 §25.1: the name of a user may hold commas and semicolons."""
+
+    async def there_and_back(aors):
+        some = {f"user{at}@example.com": [aor, f"more{at}@example.com"] for at, aor in enumerate(aors)}
+        named = [User(aor, "example.com", ha1_md5="0" * 32) for aor in (*some, *(f"x{aor}" for aor in aors))]
+        store = MemoryStore()
+        await store.create(b"k" * 32, [PutDomain("example.com", "example.com")])
+        await taken(store, written(named, some, secrets=True))
+        assert await users(store) == {user.aor: user for user in named}
+        wanted = sorted(PutAlias(alias, aor) for aor, aliases in some.items() for alias in aliases)
+        assert sorted((await store.load_all()).aliases) == wanted
+
+    trio.run(there_and_back, [f"{text}@example.com" for text in texts if not FORBIDDEN.search(text)])
+
+
 # as a program
 
 
@@ -251,6 +271,18 @@ async def test_a_file_that_others_can_read_is_warned_of_where_it_holds_secrets(s
     file.write_text("address,password\nbob@example.com,correct horse 2\n")
     assert json.loads(shell("user", "import", "users.csv", "--update", "--json"))["warnings"] == []
     assert (await rows(shell)).users == [user_row(BOB, "example.com", "correct horse 2")._replace(full_name="Bob")]
+
+
+def test_what_is_no_text_in_the_database_is_not_exported(shell):
+    shell("user", "add", ALICE)
+    with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:
+        connection.execute("UPDATE users SET full_name = CAST(x'4af67267' AS TEXT)")  # by a program in ISO 8859-1
+        connection.commit()
+    for words in ((), ("-o", "out.csv"), ("--json",)):
+        assert "line 2 of the file would not be UTF-8" in shell("user", "export", *words, status=1)
+    assert "full_name is no UTF-8" in shell("db", "check", status=1)
+    shell("user", "set", ALICE, "full_name=Jörg")
+    assert "Jörg" in shell("user", "export")
 
 
 async def test_standard_input_and_a_private_output(shell):

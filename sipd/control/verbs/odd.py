@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Final, get_args, get_type_hints
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sipd.rows import Binding, Settings, User
     from sipd.store import Snapshot
 
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
 HASHES: Final = {"ha1_md5": 32, "ha1_sha256": 64, "ha1_sha512_256": 64}
 """Columns of hashes, and how many hexadecimal digits one has; `..._full` are as long."""
 
@@ -26,6 +28,8 @@ def odd_rows(snapshot: Snapshot) -> list[str]:
     canonical = {row.canonical for row in snapshot.domains}
     rows = (snapshot.users, snapshot.bindings, snapshot.domains, snapshot.aliases, snapshot.peers, snapshot.settings)
     found = [sentence for each in rows for row in each for sentence in _mistyped(row)]
+    rows_of_ours = (row for each in rows if each is not snapshot.bindings for row in each)
+    found += [sentence for row in rows_of_ours for sentence in _unreadable(row)]  # phones may send what they like
     if found:  # of such rows nothing more can be said
         return found
     found += [sentence for user in snapshot.users for sentence in _user(user, canonical)]
@@ -46,6 +50,13 @@ def _mistyped(row: tuple[object, ...]) -> Iterator[str]:
     for (name, kinds), value in zip(_kinds(type(row)), row, strict=True):
         if not isinstance(value, kinds):
             yield f"{type(row).__name__} {row[0]!r}: {name} is no {kinds[0].__name__}"
+
+
+def _unreadable(row: tuple[object, ...]) -> Iterator[str]:
+    """SQLite takes text in any encoding."""
+    for (name, _), value in zip(_kinds(type(row)), row, strict=True):
+        if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
+            yield f"{type(row).__name__} {row[0]!r}: {name} is no UTF-8"
 
 
 @cache

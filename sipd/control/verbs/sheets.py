@@ -47,6 +47,8 @@ CHOICES: Final = {name: get_args(_HINTS[name]) for name in FIELDS.values() if ge
 
 HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
 DELIMITERS: Final = ",;\t"
+ESCAPED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})|[\s,;]")
+"""In an address: what stands between two of them, or for another letter, when it is read."""
 
 
 class Line(NamedTuple):
@@ -173,7 +175,7 @@ def field_text(field: str, text: str) -> str:
 
 
 def written(users: Iterable[User], aliases: Mapping[str, Sequence[str]], *, secrets: bool) -> str:
-    """The file of these users; `aliases` are those of each address-of-record."""
+    """The file of these users; `aliases` are those of each address-of-record. Raises Refusal for what is no text."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     hashes = tuple(HASHES) if secrets else ()
@@ -181,6 +183,20 @@ def written(users: Iterable[User], aliases: Mapping[str, Sequence[str]], *, secr
     for user in users:
         row = user._asdict()
         fields = (row[name] for name in FIELDS.values())
-        also = " ".join(aliases.get(user.aor, ()))
-        writer.writerow((user.aor, user.realm, *fields, also, *(row[name] for name in hashes)))
-    return out.getvalue()
+        also = " ".join(map(_escaped, aliases.get(user.aor, ())))
+        writer.writerow((_escaped(user.aor), user.realm, *fields, also, *(row[name] for name in hashes)))
+    text = out.getvalue()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise Refusal(
+            f"line {line} of the file would not be UTF-8, as something in the database is not",
+            "See which rows: sipdctl db check",
+        ) from None
+    return text
+
+
+def _escaped(aor: str) -> str:
+    """As `address_of_record` reads it, alone or among others."""
+    return ESCAPED.sub(lambda found: "".join(f"%{octet:02X}" for octet in found[0].encode()), aor)
