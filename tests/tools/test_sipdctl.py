@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from sipd.control.verbs import VERBS
-from sipd.rows import PutBinding
+from sipd.rows import PutBinding, Settings
 from sipd.store import SqliteStore, user_row
 from sipd.tools import sipdctl, sippasswd
 from tests.running import HERE, free_port
@@ -184,6 +184,20 @@ async def test_settings(shell):
     assert ["auth", "none"] in [line.split() for line in shell("server", "show").splitlines()]
     shell("server", "set", "auth=digest", "nonsense=1", status=1)
     assert (await rows(shell)).settings == [settings], "all or none"
+
+
+async def test_a_server_more_on_one_database_gets_a_row_of_its_own(shell):
+    """As docs/how-to/mariadb.md has it: each server is given a name, which is that of its row."""
+    shell("server", "set", "--server", "east", "listen=udp:192.0.2.1:5060")
+    shell("server", "set", "--server", "east", "auth=none")
+    assert (await rows(shell)).settings == [
+        Settings(),
+        Settings("east", listen="udp:192.0.2.1:5060", auth="none"),
+    ]
+    assert "several server configurations: default, east" in shell("server", "set", "auth=none", status=1)
+    for bad in ("", "east ", "e\nast", "x" * 65):
+        assert "letters, such as east" in shell("server", "set", "--server", bad, "auth=none", status=1)
+    assert len((await rows(shell)).settings) == 2
 
 
 def test_a_database_is_made_with_this_machines_names(empty_shell):
