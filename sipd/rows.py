@@ -263,6 +263,13 @@ class Expect(NamedTuple):
     version: int
 
 
+class ExpectUser(NamedTuple):
+    """Carry the group out only where the user is still as he was when it was decided on; None: where there is none."""
+
+    aor: str
+    was: User | None
+
+
 class PutPeer(NamedTuple):
     """Trust this server, or change what is kept of the one of that name."""
 
@@ -342,6 +349,7 @@ Change = (
     | PutDial
     | DropDial
     | Expect
+    | ExpectUser
     | PutPeer
     | DropPeer
     | PutSettings

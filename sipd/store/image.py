@@ -24,6 +24,7 @@ from sipd.rows import (
     DropUser,
     EnableScript,
     Expect,
+    ExpectUser,
     PutAlias,
     PutBinding,
     PutDelegate,
@@ -222,6 +223,9 @@ class Image:
         """Count the change of the bindings that follows."""
         self.versions[change.aor] = change.version + 1
 
+    def expect_user(self, change: ExpectUser) -> None:
+        """Nothing: he was."""
+
     def put_peer(self, change: PutPeer) -> None:
         """Trust a server."""
         self.peers[change.peer.name] = change.peer
@@ -304,6 +308,7 @@ DO: Final[Mapping[type, Callable[[Image, Any], None]]] = {
     PutDial: Image.put_dial,
     DropDial: Image.drop_dial,
     Expect: Image.expect,
+    ExpectUser: Image.expect_user,
     PutPeer: Image.put_peer,
     DropPeer: Image.drop_peer,
     PutSettings: Image.put_settings,

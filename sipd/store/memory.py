@@ -13,6 +13,7 @@ from sipd.rows import (
     DropUser,
     EnableScript,
     Expect,
+    ExpectUser,
     PutAlias,
     PutDelegate,
     PutDomain,
@@ -109,6 +110,8 @@ class MemoryStore:
         for change in group:
             if isinstance(change, Expect) and self._image.versions.get(change.aor, 0) != change.version:
                 return Conflict(f"the bindings of {change.aor} were changed meanwhile")
+            if isinstance(change, ExpectUser) and self._image.users.get(change.aor) != change.was:
+                return Conflict(f"{change.aor} was changed meanwhile")
         for change in group:
             if isinstance(change, PutScript | DropScript | EnableScript):
                 self._change_script(change)

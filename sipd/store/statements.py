@@ -28,6 +28,7 @@ from sipd.rows import (
     DropUser,
     EnableScript,
     Expect,
+    ExpectUser,
     Peer,
     PutAlias,
     PutBinding,
@@ -106,6 +107,7 @@ ADD_USER: Final = """
     INSERT INTO users (realm, ha1_md5, ha1_md5_full, ha1_sha256, ha1_sha256_full, level, role, gateway_class,
         full_name, ha1_sha512_256, ha1_sha512_256_full, aor)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+HAS_USER: Final = "UPDATE users SET level = level WHERE aor = ?"
 DROP_USER: Final = "DELETE FROM users WHERE aor = ?"
 PUT_DOMAIN: Final = "REPLACE INTO domain (name, canonical) VALUES (?, ?)"
 DROP_DOMAIN: Final = "DELETE FROM domain WHERE name = ?"
@@ -267,6 +269,19 @@ def expect(change: Expect) -> Steps:
     raise Conflict(f"the bindings of {aor} were changed meanwhile")
 
 
+def expect_user(change: ExpectUser) -> Steps:
+    """Raises Conflict where he is another one by now. What is no UTF-8 in his row is not looked at."""
+    aor, was = change
+    if was is None:
+        if (yield HAS_USER, (aor,)).rowcount:
+            raise Conflict(f"there is a user {aor} already")
+        return
+    known = {name: text for name, text in was._asdict().items() if _bytes_if_needed(text) is text}
+    same = " AND ".join(f"{name} = ?" for name in known if name != "aor")  # columns of ours
+    if not (yield f"{HAS_USER} AND {same}", (aor, *(text for name, text in known.items() if name != "aor"))).rowcount:
+        raise Conflict(f"{aor} was changed meanwhile")
+
+
 def put_settings(change: PutSettings) -> Steps:
     """The columns stand in the order of the fields."""
     yield PUT_SETTINGS, change.settings
@@ -289,6 +304,7 @@ WRITE: Final[Mapping[type, Callable[[Any], Steps]]] = {
     PutDial: lambda change: one(PUT_DIAL, change),
     DropDial: lambda change: one(DROP_DIAL, change),
     Expect: expect,
+    ExpectUser: expect_user,
     PutPeer: lambda change: one(PUT_PEER, change.peer),
     DropPeer: lambda change: one(DROP_PEER, change),
     PutSettings: put_settings,

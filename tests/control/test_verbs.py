@@ -56,6 +56,51 @@ async def everything(store):
     return [list(rows) for rows in await store.load_all()]
 
 
+class Between:
+    """A store in which another administrator does something after the first has looked, and before he writes."""
+
+    def __init__(self, store, *words, **values):
+        self._store, self._doing = store, (words, values)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def apply(self, groups):
+        """Once the other one is done."""
+        words, values = self._doing
+        await run(self._store, *words, **values)
+        return await self._store.apply(groups)
+
+
+@pytest.mark.parametrize(
+    ("other", "mine"),
+    [
+        (("user", "passwd", {"password": "seven-green-apples"}), ("user", "set", {"setting": ("level=never",)})),
+        (("user", "rm", {}), ("user", "set", {"setting": ("level=never",)})),
+        (("user", "rm", {}), ("user", "passwd", {"password": "seven-green-apples"})),
+        (("user", "set", {"setting": ("full_name=Al",)}), ("user", "set", {"setting": ("level=never",)})),
+    ],
+)
+async def test_what_another_administrator_did_meanwhile_is_not_undone(store, other, mine):
+    """Else the old password would be good again, or who was removed would be back with it."""
+    between = Between(store, *other[:2], address=ALICE, **other[2])
+    with pytest.raises(Refusal, match=r"alice@example\.com was changed meanwhile"):
+        await run(between, *mine[:2], address=ALICE, **mine[2])
+    users = [user for user in (await store.load_all()).users if user.aor == ALICE]
+    assert [user.level for user in users] == ["required"] * (other[1] != "rm")
+    if users:
+        await run(store, *mine[:2], address=ALICE, **mine[2])
+
+
+async def test_of_two_who_add_a_user_one_is_told_that_he_is_there(store):
+    carol = "carol@example.com"
+    between = Between(store, "user", "add", address=carol, password="seven-green-apples")
+    with pytest.raises(Refusal, match=r"carol@example\.com"):
+        await run(between, "user", "add", address=carol, password="eight-red-pears")
+    [user] = [user for user in (await store.load_all()).users if user.aor == carol]
+    assert user == user_row(carol, "example.com", "seven-green-apples")
+
+
 class Narrow(MemoryStore):
     """A database of which only some rows may be asked for."""
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, overload
 
 from sipd.control.verbs.base import STAGE, Refusal, Stage
-from sipd.store import Key, Refused, domain_key
+from sipd.store import Conflict, Key, Refused, domain_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,6 +142,8 @@ async def carry_out(store: Store, changes: Sequence[Change], progress: Progress 
         changes = _Steps(changes, progress)
     [error] = await store.apply([changes])
     stage.storing, stage.stored = False, error is None
+    if isinstance(error, Conflict):
+        raise Refusal(str(error), "Look at what is there now, and try again")
     if isinstance(error, Refused):
         raise Refusal(str(error))
     if error is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.names import about, canonical, carry_out, known_user, page_of, realm_text
 from sipd.control.verbs.sheets import field_text
-from sipd.rows import DropDelegate, DropUser, PutDelegate, PutUser, User
+from sipd.rows import DropDelegate, DropUser, ExpectUser, PutDelegate, PutUser, User
 from sipd.store import Key, random_password, user_row, with_password
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def add(store: Store, arguments: Arguments) -> Plain:
     password, shown = _password(arguments)
     realm = realm_text(arguments.optional("realm") or aor.rpartition("@")[2])
     user = _changed(user_row(aor, realm, password), arguments.words("setting"))
-    await carry_out(store, [PutUser(user)])
+    await carry_out(store, [ExpectUser(aor, None), PutUser(user)])
     return {"user": aor, "realm": realm, **shown}
 
 
@@ -100,17 +100,17 @@ async def show(store: Store, arguments: Arguments) -> Plain:
 async def passwd(store: Store, arguments: Arguments) -> Plain:
     """Give a user another password, or another random one."""
     user = await _asked(store, arguments)
-    user = user._replace(realm=realm_text(arguments.optional("realm") or user.realm))
+    realm = realm_text(arguments.optional("realm") or user.realm)
     password, shown = _password(arguments)
-    await carry_out(store, [PutUser(with_password(user, password))])
-    return {"user": user.aor, "realm": user.realm, **shown}
+    await carry_out(store, [ExpectUser(user.aor, user), PutUser(with_password(user._replace(realm=realm), password))])
+    return {"user": user.aor, "realm": realm, **shown}
 
 
 async def change(store: Store, arguments: Arguments) -> Plain:
     """Change what is kept of a user besides his password."""
     user = await _asked(store, arguments)
     changed = _changed(user, arguments.words("setting"))
-    await carry_out(store, [PutUser(changed)])
+    await carry_out(store, [ExpectUser(user.aor, user), PutUser(changed)])
     return {"user": user.aor, **{name: getattr(changed, name) for name in SETTABLE}}
 
 
