@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sipd.control.verbs import VERBS, Arguments, Refusal
+from sipd.core.reginfo import Known, as_registered
 from sipd.rows import Binding, PutAlias, PutBinding, PutDelegate, PutDomain, PutSettings, PutUser, Settings
 from sipd.store import MemoryStore, SqliteStore, user_row
 from tests.store.conftest import on_mariadb
@@ -170,6 +171,7 @@ class TestUserLocation:
         [bob] = [row for row in (await store.load_all()).bindings if row.aor == BOB]
         assert bob.expires_at > time.time() + 60 * 365 * 86400
         [told] = await run(store, "ul", "show", address=BOB)
+        assert [one.event for one in as_registered([Known(bob)])] == ["created"], "not by a REGISTER (RFC 3680)"
         assert (told["permanent"], told["q"]) == (True, 1.0)
         assert told["expires"] < 2**31, "phones can read it"
         gone = await run(store, "ul", "rm", address=BOB, contact="sip:bob@192.0.2.7:5070;transport=TCP")

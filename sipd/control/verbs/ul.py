@@ -32,7 +32,7 @@ LEAST_KNOWN: Final = Settings().max_contacts
 """Contacts of a user that make it worth asking how many are permitted."""
 
 BY_HAND: Final = "sipdctl"
-"""The Call-ID of a contact that no phone registered."""
+"""The User-Agent of a contact that no phone registered; it has no Call-ID (RFC 3680 §4.7.1: created)."""
 
 
 async def show(store: Store, arguments: Arguments) -> Plain:
@@ -96,7 +96,7 @@ async def add(store: Store, arguments: Arguments) -> Plain:
             f"{user.aor} has {len(live)} contacts already, as many as max_contacts permits",
             f"Remove one with: sipdctl ul rm {user.aor} CONTACT",
         )
-    put = Binding(user.aor, uri.text, q, now + seconds, BY_HAND, action="proxy", user_agent=BY_HAND, refreshed_at=now)
+    put = Binding(user.aor, uri.text, q, now + seconds, user_agent=BY_HAND, refreshed_at=now)
     changes: list[Change] = [DropBinding(row.aor, row.uri, row.key) for row in same]
     await carry_out(store, [*_expected(store, snapshot, user.aor), *changes, PutBinding(put)])
     return {"user": user.aor, "contact": uri.text, "q": q / 1000, "expires": seconds, "permanent": expires is None}
