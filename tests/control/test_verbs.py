@@ -11,6 +11,7 @@ from sipd.control.verbs import VERBS, Arguments, Refusal
 from sipd.core.reginfo import Known, as_registered
 from sipd.rows import Binding, PutAlias, PutBinding, PutDelegate, PutDomain, PutSettings, PutUser, Settings
 from sipd.store import MemoryStore, SqliteStore, user_row
+from sipd.store.mysql import MysqlStore
 from tests.store.conftest import on_mariadb
 from tests.store.rows import apply
 
@@ -91,6 +92,32 @@ async def test_what_another_administrator_did_meanwhile_is_not_undone(store, oth
     assert [user.level for user in users] == ["required"] * (other[1] != "rm")
     if users:
         await run(store, *mine[:2], address=ALICE, **mine[2])
+
+
+@pytest.mark.parametrize("other", [("passwd", {"password": "seven-green-apples"}), ("rm", {})])
+async def test_what_another_administrator_did_while_a_file_was_read_is_not_undone(store, other):
+    """To hash the passwords of many takes seconds."""
+
+    class Reading(Between):
+        """The other one is done when all is read."""
+
+        async def news(self):
+            words, values = self._doing
+            await run(store, *words, **values)
+            return await self._store.news()
+
+    if isinstance(store, MemoryStore):
+        return  # where nobody else is
+    mine = SqliteStore(store.path) if isinstance(store, SqliteStore) else MysqlStore(store._url)
+    await mine.open()
+    try:
+        reading = Reading(mine, "user", other[0], address=ALICE, **other[1])
+        with pytest.raises(Refusal, match=r"alice@example\.com was changed meanwhile"):
+            await run(reading, "user", "import", ["update"], file=b"address,level\nalice@example.com,never\n")
+    finally:
+        await mine.close()
+    users = [user for user in (await store.load_all()).users if user.aor == ALICE]
+    assert [user.level for user in users] == ["required"] * (other[0] != "rm")
 
 
 async def test_of_two_who_add_a_user_one_is_told_that_he_is_there(store):

@@ -10,7 +10,7 @@ import trio
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
 from sipd.control.verbs.kamailio_rows import House, Wishes
 from sipd.control.verbs.kamailio_source import read_tables, source_url
-from sipd.control.verbs.names import carry_out, realm_text
+from sipd.control.verbs.names import carry_out, realm_text, still_as_they_were
 from sipd.errors import SetupError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def take(store: Store, arguments: Arguments) -> Plain:
     )
     arguments.progress("reading", 0, 0)
     tables = await read_tables(url)
-    house = House(await store.load_all(), tables, wishes, time.time())
+    house = House(await store.load_all(lambda: None), tables, wishes, time.time())
     if url.password and arguments.exposed("url-file"):
         house.notes.append("others can read the file with the URL, and it holds a password: chmod 600 it")
     house.take(arguments.progress)
@@ -48,6 +48,7 @@ async def take(store: Store, arguments: Arguments) -> Plain:
         )
     stored = bool(house.changes) and not arguments.flag("dry-run")
     if stored:
+        await still_as_they_were(store, house.changes)
         await carry_out(store, house.changes, arguments.progress)
     return {"from": url.shown, "stored": stored, **house.report()}
 

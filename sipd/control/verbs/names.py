@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, overload
 
 from sipd.control.verbs.base import STAGE, Refusal, Stage
+from sipd.rows import PutUser
 from sipd.store import Conflict, Key, Refused, domain_key
 
 if TYPE_CHECKING:
@@ -148,3 +149,17 @@ async def carry_out(store: Store, changes: Sequence[Change], progress: Progress 
         raise Refusal(str(error))
     if error is not None:
         raise error
+
+
+async def still_as_they_were(store: Store, changes: Sequence[Change]) -> None:
+    """Raises Refusal where somebody has changed, added or removed one of these users since all were loaded.
+
+    To read and hash many takes seconds. What is changed in the milliseconds after this is overwritten.
+    """
+    news = await store.news()
+    if news is None:
+        raise Refusal("too much was changed meanwhile", "Try again")
+    changed = {key.name for key in news if key.what == "users"}
+    for change in changes:
+        if isinstance(change, PutUser) and change.user.aor in changed:
+            raise Refusal(f"{change.user.aor} was changed meanwhile", "Look at what is there now, and try again")

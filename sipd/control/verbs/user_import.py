@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from sipd.control.verbs.base import Arguments, Parameter, Plain, Refusal, Verb
-from sipd.control.verbs.names import address_of_record, carry_out, realm_text
+from sipd.control.verbs.names import address_of_record, carry_out, realm_text, still_as_they_were
 from sipd.control.verbs.sheets import FIELDS, HASHES, Complaints, field_text, hash_text, lines_of, written
 from sipd.control.verbs.user import SHORTEST, password_text
 from sipd.rows import PutAlias, PutUser, User
@@ -32,7 +32,7 @@ async def take(store: Store, arguments: Arguments) -> Plain:
         raise Refusal("--update and --skip can't both be", "Say which: change users who are there, or leave them alone")
     content = arguments.content("file")
     total = max(0, content.count(b"\n") - 1)
-    snapshot = await store.load_all()
+    snapshot = await store.load_all(lambda: None)
     sheet = _Sheet(snapshot, arguments, update=update, skip=skip)
     for count, line in enumerate(lines_of(content, sheet.complaints), 1):
         sheet.take(line)
@@ -48,6 +48,7 @@ async def take(store: Store, arguments: Arguments) -> Plain:
     if arguments.flag("dry-run"):
         return {**told, "stored": False, "warnings": warnings}
     if sheet.changes:
+        await still_as_they_were(store, sheet.changes)
         await carry_out(store, [*sheet.changes, *sheet.aliases], arguments.progress)
     return {**told, "stored": True, "warnings": warnings}
 
