@@ -200,9 +200,10 @@ class Failures:
         return self._add_one(hash((user, source)), now)
 
     def _add_one(self, key: int, now: float) -> int:
-        count = (self._counts.get(key) or 0) + 1
-        self._counts.put(key, count, now)
-        return count
+        since = self._counts.since(key)
+        before = 0 if since is None or now - since >= self._counts.life else self._counts.get(key) or 0
+        self._counts.put(key, before + 1, now)
+        return before + 1
 
     def in_all(self, source: str) -> int:
         """How many failures of that source are remembered, whoever it said to be."""

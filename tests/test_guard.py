@@ -122,6 +122,18 @@ def test_failures_count_per_user_and_source():
     assert not failures.too_many("alice", "192.0.2.9")
 
 
+def test_after_five_minutes_without_a_failure_all_is_forgotten():
+    """Of the source as well, and however many others there are to be forgotten."""
+    failures = Failures()
+    for number in range(49):
+        failures.add(f"u{number}", "192.0.2.7", 0.0)
+    assert failures.add("u48", "192.0.2.7", 299.0) == 2
+    assert failures.too_many("u48", "192.0.2.7")
+    assert failures.add("u48", "192.0.2.7", 600.0) == 1
+    assert failures.in_all("192.0.2.7") == 1
+    assert not failures.too_many("u48", "192.0.2.7")
+
+
 def test_who_tries_many_names_is_noticed_too():
     failures = Failures(allowed_in_all=3)
     for name in ("alice", "bob", "carol"):

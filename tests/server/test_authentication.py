@@ -131,6 +131,15 @@ async def test_after_five_failures_each_answer_takes_a_second(nursery, autojump_
     assert world.house.transactions.servers == 0, "nothing is kept of it"
 
 
+async def test_who_fails_now_and_then_is_not_kept_waiting(nursery, autojump_clock):
+    """Behind one address many may mistype their passwords in a day."""
+    world = await open_world(nursery, "alice", auth="digest")
+    alice = world.phone("alice")
+    for _ in range(60):
+        assert await guessed(alice, await challenged(alice), 1) == pytest.approx([0])
+        await trio.sleep(301)
+
+
 async def test_guesses_all_at_once_are_no_faster(nursery, autojump_clock):
     """Five are looked at, then one a second, be the right one among the others or not."""
     world = await open_world(nursery, "alice", auth="digest")
