@@ -67,7 +67,7 @@ def _by_qa(group: list[Target]) -> list[list[Target]]:
 
 def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
     """The targets of the bindings that have not expired, one for each phone: see `one_of_each_instance`."""
-    return _targets([(binding, BEST) for binding in bindings if binding.expires_at > wall])
+    return _targets([(binding, BEST) for binding in bindings if binding.expires_at > wall and has_uri(binding)])
 
 
 def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
@@ -81,7 +81,7 @@ def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
     if inquiry.callee != owner:
         return target_set(bindings, inquiry.wall)
     if len(bindings) == 1 and not inquiry.uri.params and (not request.extras or ASKED.isdisjoint(request.extras)):
-        return [target_of(bindings[0])] if bindings[0].expires_at > inquiry.wall else []
+        return target_set(bindings, inquiry.wall)
     try:
         live = live_bindings(inquiry, tables, owner)
     except SipError:  # a GRUU of nobody who is there
@@ -106,6 +106,15 @@ def target_of(binding: Binding) -> Target:
         received is not None and (binding.reg_id > 0 or received.remote.transport in WEB),
         binding.key,
     )
+
+
+def has_uri(binding: Binding) -> bool:
+    """Whether its Contact can be read: others write rows, too, and one that is bad must not hide the good ones."""
+    try:
+        parse_uri(binding.uri)
+    except BadSyntax:
+        return False
+    return True
 
 
 def _as_wanted(binding: Binding, qa: int) -> Target:
@@ -173,7 +182,7 @@ def live_bindings(inquiry: Inquiry, tables: Tables, callee: str) -> list[Binding
 
     A GRUU is never redirected (RFC 5627 §6.1). Raises 404 and 480 as a GRUU asks for it.
     """
-    live = [binding for binding in tables.bindings(callee) if binding.expires_at > inquiry.wall]
+    live = [one for one in tables.bindings(callee) if one.expires_at > inquiry.wall and has_uri(one)]
     return contacts_of_instance(inquiry, tables, live) if is_gruu(inquiry.uri) else live
 
 

@@ -14,6 +14,7 @@ from sipd.core.contacts import Bindings, updated
 from sipd.core.dates import date_value
 from sipd.core.decision import Commit, Respond
 from sipd.core.gruu import latest_of, parameters
+from sipd.core.location import has_uri
 from sipd.core.outbound import instance_key, supports
 from sipd.core.ways import is_direct
 from sipd.errors import BadExtension
@@ -37,9 +38,9 @@ def register(inquiry: Inquiry, tables: Tables) -> Decision | None:
     if "Path" in request.names:
         _check_path(request)
     if "Contact" not in request.names and not uploads.is_upload(request):
-        live = [binding for binding in tables.bindings(aor) if binding.expires_at > inquiry.wall]
+        live = [one for one in tables.bindings(aor) if one.expires_at > inquiry.wall and has_uri(one)]
         return _answer(inquiry, tables, aor, Bindings(live, []), None)
-    settled = [binding for binding in tables.settled_bindings(aor) if binding.expires_at > inquiry.wall]
+    settled = [one for one in tables.settled_bindings(aor) if one.expires_at > inquiry.wall and has_uri(one)]
     made = updated(inquiry, tables, aor, settled)
     script = uploads.receive(inquiry, tables, aor)
     if isinstance(script, Respond):

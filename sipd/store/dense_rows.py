@@ -169,7 +169,8 @@ class BindingRows(Sequence[Binding]):
                 continue
             else:
                 here[aor] = bound
-            if received or gruu or not (type(end) is type(begin) is float and isfinite(end + begin)):
+            sound = type(q) is int and 0 <= q <= 1000 and type(end) is type(begin) is float and isfinite(end + begin)
+            if received or gruu or not sound:
                 self.odd.append(aor)
 
     def __len__(self) -> int:

@@ -331,6 +331,8 @@ def readable(binding: Binding) -> Binding:
             binding = binding._replace(received="")
     if not _GRUU.fullmatch(binding.gruu):
         binding = binding._replace(gruu="")
+    if type(binding.q) is not int or not 0 <= binding.q <= 1000:
+        binding = binding._replace(q=1000)
     times = binding.expires_at, binding.refreshed_at
     if not all(isinstance(time, float | int) and isfinite(time) for time in times):  # it has expired
         binding = binding._replace(expires_at=0.0, refreshed_at=0.0)

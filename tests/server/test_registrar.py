@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from sipd.rows import PutDelegate, PutDomain
+from sipd.rows import Binding, PutBinding, PutDelegate, PutDomain
 from tests.core.tables import credentials
 from tests.server.phones import DOMAIN, SERVER, WALL, Phone, World, open_world
 
@@ -138,3 +138,21 @@ async def test_the_same_request_after_a_restart_changes_nothing(nursery, world, 
         assert (after.uri, after.cseq) == (before.uri, 3)
         return
     assert list(new.cache.bindings(f"bob@{DOMAIN}")) == [before]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"uri": "sip:["}, {"uri": ""}, {"uri": "<sip:bob@10.9.9.9>"}, {"q": 5000}, {"q": -1}, {"q": 0.5}], ids=str
+)
+async def test_a_row_that_somebody_wrote_badly_does_not_stop_its_user(world, autojump_clock, odd):
+    """By plain SQL, say: he registers and is called as if it were not there, or were in order."""
+    row = Binding(f"bob@{DOMAIN}", "sip:bob@10.9.9.9", expires_at=WALL + 1e6)._replace(**odd)
+    assert world.store.apply_now([[PutBinding(row)]]) == [None]
+    await world.cache.reload()
+    bob, alice = world.phone("bob"), world.phone("alice")
+    bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", to=f"sip:bob@{DOMAIN}"))
+    answer = await bob.status(200)
+    listed = [contact.uri.text for contact in answer.contacts]
+    assert listed == ([bob.uri] if "uri" in odd else [row.uri, bob.uri])
+    alice.send(alice.request("INVITE", f"sip:bob@{DOMAIN}"))
+    await alice.until(lambda: 180 in alice.statuses("INVITE"), 5)
+    assert world.house.counters.faults == 0
