@@ -33,14 +33,14 @@ from sipd.rows import (
 from sipd.store.expiry import Expiry
 from sipd.store.following import POLL, Following
 from sipd.store.image import Image
-from sipd.store.options import settings_from_texts
+from sipd.store.options import mistyped, settings_from_texts
 from sipd.store.peers import Peers
 from sipd.store.programs import Programs
 from sipd.store.reach import Reach
 from sipd.store.turns import QuickLock, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sipd.core.challenge import Kind
     from sipd.cpl import Program
@@ -279,8 +279,7 @@ class Cache:
                 case PutBinding():
                     self._expiry.add(self.image.users.known_as(change.binding.aor), change.binding.expires_at)
                 case PutSettings():
-                    if change.settings.name == self.settings.name:
-                        self.settings = self._overridden(change.settings)
+                    self._take_settings(change.settings)
                 case PutScript():
                     self._programs.forget(change.script.aor)
                 case DropScript() | EnableScript() | DropUser():
@@ -294,6 +293,13 @@ class Cache:
         if not kinds.isdisjoint(_OF_PEERS):
             self._take_peers()
         self._tell(changes)
+
+    def _take_settings(self, settings: Settings) -> None:
+        if settings.name == self.settings.name:
+            try:
+                self.settings = self._overridden(choose([settings], settings.name))
+            except SetupError as error:  # the server goes on with what it has
+                self._log.event("fault", whose="settings", kind="SetupError", text=error.text)
 
     def _take_zones(self) -> None:
         self._zones = {url: zone.data for url, zone in self.image.timezones.items()}
@@ -314,11 +320,21 @@ _OF_ZONES: Final = frozenset({PutTimezone, DropTimezone})
 _OF_PEERS: Final = frozenset({PutPeer, DropPeer})
 
 
-def choose(rows: Sequence[Settings], server: str) -> Settings:
-    """The settings row of that name; the only one when the name is empty."""
+def choose(rows: Sequence[Settings], server: str, but: Collection[str] = ()) -> Settings:
+    """The settings row of that name; the only one when the name is empty.
+
+    Raises SetupError when there is none, or one with something else than a number where one must be; what `but` names
+    is not looked at.
+    """
     names = ", ".join(row.name for row in rows)
     for row in rows:
         if row.name == server or (not server and len(rows) == 1):
+            for name, value in mistyped(row).items():
+                if name not in but:
+                    raise SetupError(
+                        f"{name} in the server configuration {row.name!r} is {value!r}, and no number",
+                        f"Set it, for instance: sipdctl server set {name}={Settings._field_defaults[name]}",
+                    )
             return row
     if not rows:
         raise SetupError("the database has no server configuration", "Make one with: sipdctl server set mode=proxy")

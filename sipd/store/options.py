@@ -77,6 +77,15 @@ def settings_from_texts(texts: Sequence[str]) -> dict[str, object]:
     return found
 
 
+def mistyped(settings: Settings) -> dict[str, object]:
+    """What stands in the row where a number should: SQLite takes any value in any column."""
+    row = settings._asdict()
+    kinds: dict[str, tuple[type, ...]] = {
+        name: (int, float) if hint is float else (int,) for name, hint in HINTS.items() if hint in (int, float)
+    }
+    return {name: row[name] for name, types in kinds.items() if not isinstance(row[name], types)}
+
+
 def _read(key: str, value: str) -> object:
     hint = HINTS[key]
     if get_origin(hint) is Literal:

@@ -58,6 +58,10 @@ async def everything(store):
     return [list(rows) for rows in await store.load_all()]
 
 
+async def test_a_part_of_a_name_that_is_no_text_is_refused(store):
+    assert "not UTF-8" in await refused(store, "user", "list", filter="J\udcf6rg")
+
+
 class Between:
     """A store in which another administrator does something after the first has looked, and before he writes."""
 

@@ -195,11 +195,11 @@ async def test_rows_that_can_not_be_read_at_all_stop_nobody_who_follows(store, o
 async def test_a_setting_that_is_no_number_is_heard_of_again_when_it_is_one(store, other, nursery, autojump_clock):
     cache = await cache_on(store)
     await nursery.start(cache.watch_outside)
-    for value in ("soon", 300):
+    for value, used in (("soon", 600), (300, 300)):  # a server goes on with what it has
         with closing(sqlite3.connect(store.path)) as file, file:
             file.execute("UPDATE server SET cache_refresh = ?", (value,))
         await trio.sleep(5)
-        assert cache.settings.cache_refresh == value
+        assert cache.settings.cache_refresh == used
     await apply(other, PutBinding(binding()))
     await trio.sleep(1)
     assert cache.reach.up

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,25 @@ async def test_a_server_more_on_one_database_gets_a_row_of_its_own(shell):
     for bad in ("", "east ", "e\nast", "x" * 65):
         assert "letters, such as east" in shell("server", "set", "--server", bad, "auth=none", status=1)
     assert len((await rows(shell)).settings) == 2
+
+
+@pytest.mark.parametrize("name", ["nonce_life", "max_script", "max_expires", "stagger"])
+def test_a_setting_that_another_program_made_no_number_is_named_and_can_be_set(shell, name):
+    with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:
+        connection.execute(f"UPDATE server SET {name} = 'many', listen = 'udp:127.0.0.1:0'")
+        connection.commit()
+    said = f"{name} in the server configuration 'default' is 'many', and no number"
+    assert said in shell("script", "list", status=2)
+    assert said in shell("server", "set", "auth=none", status=1)
+    started = subprocess.run(
+        [sys.executable, "-m", "sipd", "-D", f"sqlite:{shell.directory}/sip.sqlite3"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert started.returncode == 1
+    assert said in started.stderr
+    assert "Traceback" not in started.stderr
+    shell("server", "set", f"{name}={Settings._field_defaults[name]}")
+    shell("server", "set", "auth=none")
 
 
 def test_a_database_is_made_with_this_machines_names(empty_shell):

@@ -14,6 +14,8 @@ from sipd.store import WHOLE, Key, choose
 from sipd.store.options import settings_from_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sipd.store import Snapshot, Store
 
 
@@ -46,7 +48,7 @@ async def change(store: Store, arguments: Arguments) -> Plain:
     if name is not None and name not in {row.name for row in snapshot.settings}:
         old = Settings(_name(name))  # one server more on this database
     else:
-        old = _settings(snapshot, arguments) if snapshot.settings else Settings()
+        old = _settings(snapshot, arguments, values) if snapshot.settings else Settings()
     new = Settings(**{**old._asdict(), **values})
     if new.min_expires > new.max_expires or not new.min_expires <= new.default_expires <= new.max_expires:
         raise Refusal("min_expires, default_expires and max_expires must not fall", "Set all three together")
@@ -61,9 +63,9 @@ def _name(text: str) -> str:
     return text
 
 
-def _settings(snapshot: Snapshot, arguments: Arguments) -> Settings:
+def _settings(snapshot: Snapshot, arguments: Arguments, but: Collection[str] = ()) -> Settings:
     try:
-        return choose(snapshot.settings, arguments.optional("server") or "")
+        return choose(snapshot.settings, arguments.optional("server") or "", but)
     except SetupError as error:
         raise Refusal(error.text, error.hint.replace("-S", "--server")) from error
 

@@ -49,6 +49,10 @@ async def add(store: Store, arguments: Arguments) -> Plain:
 async def listing(store: Store, arguments: Arguments) -> Plain:
     """All users, or those that a text is part of, without their secrets; a page of them."""
     part = (arguments.optional("filter") or "").lower()
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        raise Refusal("the text to look for is not UTF-8", "Is the terminal?") from None
     after, limit = page_of(arguments)
     users = await store.find_users(part, after, limit or EVERYBODY)
     if len(users) > PAGE:
