@@ -147,6 +147,7 @@ class BindingRows(Sequence[Binding]):
     def extend(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add bindings, or rows of their columns."""
         here, there, users, commons, new = self.rows, self._there, self._users, self._commons, tuple.__new__
+        odd = self.odd
         for row in rows:
             (aor, uri, q, end, call_id, cseq, action, path, received, user_agent, instance, reg_id, params, key,
              begin, gruu) = row  # fmt: skip
@@ -156,7 +157,9 @@ class BindingRows(Sequence[Binding]):
             else:
                 text = as_text(row)
                 aor, bound = text[0], bound_of(text)
-                if len(commons) < MOST_COMMON and not received and not instance and bytes not in map(type, row):
+                if path or not f"{instance}{params}".isprintable():
+                    odd.append(aor)
+                elif len(commons) < MOST_COMMON and not received and not instance and bytes not in map(type, row):
                     commons[q, action, path, received, user_agent, instance, reg_id, params, key, gruu] = bound.common
             user = users.get(aor)
             if user is not None:
@@ -171,7 +174,7 @@ class BindingRows(Sequence[Binding]):
                 here[aor] = bound
             sound = type(q) is int and 0 <= q <= 1000 and type(end) is type(begin) is float and isfinite(end + begin)
             if received or gruu or not sound:
-                self.odd.append(aor)
+                odd.append(aor)
 
     def __len__(self) -> int:
         return sum(len(found) if isinstance(found, list) else 1 for found in self.rows.values())

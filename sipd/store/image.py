@@ -10,7 +10,9 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from sipd.errors import BadSyntax
 from sipd.hop import Way
+from sipd.message import parse_route
 from sipd.rows import (
     AddScriptLog,
     DropAlias,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from sipd.store.base import Snapshot
 
 _GRUU: Final = re.compile(r"(?:[0-9a-f]{12})?", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 KINDS: Final = get_args(ScriptKind)
 
@@ -333,7 +336,19 @@ def readable(binding: Binding) -> Binding:
         binding = binding._replace(gruu="")
     if type(binding.q) is not int or not 0 <= binding.q <= 1000:
         binding = binding._replace(q=1000)
+    if _CONTROL.search(binding.instance + binding.params):  # they are written into answers
+        binding = binding._replace(instance=_CONTROL.sub("?", binding.instance), params="")
+    if not all(map(_is_route, binding.path)):  # nobody knows the way there
+        binding = binding._replace(path=(), expires_at=0.0)
     times = binding.expires_at, binding.refreshed_at
     if not all(isinstance(time, float | int) and isfinite(time) for time in times):  # it has expired
         binding = binding._replace(expires_at=0.0, refreshed_at=0.0)
     return binding
+
+
+def _is_route(text: str) -> bool:
+    try:
+        parse_route(text)
+    except BadSyntax:
+        return False
+    return not _CONTROL.search(text)
