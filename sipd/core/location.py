@@ -67,7 +67,11 @@ def _by_qa(group: list[Target]) -> list[list[Target]]:
 
 def target_set(bindings: Iterable[Binding], wall: float) -> list[Target]:
     """The targets of the bindings that have not expired, one for each phone: see `one_of_each_instance`."""
-    return _targets([(binding, BEST) for binding in bindings if binding.expires_at > wall and has_uri(binding)])
+    live = [(binding, BEST) for binding in bindings if binding.expires_at > wall]
+    try:
+        return _targets(live)
+    except BadSyntax:
+        return _targets([(binding, qa) for binding, qa in live if has_uri(binding)])
 
 
 def looked_up(inquiry: Inquiry, tables: Tables, owner: str) -> list[Target]:
