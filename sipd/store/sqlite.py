@@ -319,6 +319,8 @@ class SqliteStore:
         connection = self._connection
         try:
             return connection.execute(statement, row).fetchall()
+        except UnicodeEncodeError:
+            return self._rows(statement, sql.as_stored(row))
         except sqlite3.Error as error:
             if read_any_text(connection, error):
                 return self._rows(statement, row)

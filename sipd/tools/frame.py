@@ -18,7 +18,9 @@ import trio
 from sipd import __version__
 from sipd.control.rpc import tell_server
 from sipd.control.verbs import STAGE, Arguments, Content, Refusal, Stage, When
-from sipd.errors import CommitUnknown, SetupError, StoreAway
+from sipd.control.verbs.base import Faults
+from sipd.control.verbs.odd import odd_rows
+from sipd.errors import BadSyntax, CommitUnknown, SetupError, StoreAway
 from sipd.store import locate, open_store
 from sipd.tools.progress import Bar
 
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sipd.control.verbs import Plain, Value, Verb
-    from sipd.store import DatabaseUrl
+    from sipd.store import DatabaseUrl, Store
 
 DONE: Final = 0
 REFUSED: Final = 1
 COULD_NOT: Final = 2
 INTERRUPTED: Final = 130
+
+SHOWN: Final = 20
+"""Rows named that make no sense."""
 
 LONG: Final = 100
 """Letters of a list that stands better on several lines."""
@@ -118,7 +123,7 @@ def run_verb(
         try:
             if not verb.makes:
                 await store.open()
-            return await verb.run(store, Arguments(values, system_user(), bar))
+            return await _carried_out(verb, store, Arguments(values, system_user(), bar))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):  # closing is quick or given up
                 await store.close()
@@ -137,6 +142,17 @@ def run_verb(
         bar.close()
     tell_server(url)
     return result
+
+
+async def _carried_out(verb: Verb, store: Store, arguments: Arguments) -> Plain:
+    """What it returns. Raises Faults when it stumbled over rows that make no sense: SQLite takes any value."""
+    try:
+        return await verb.run(store, arguments)
+    except (ArithmeticError, BadSyntax, LookupError, TypeError, ValueError) as fault:
+        found = odd_rows(await store.load_all())
+        if not found:  # a fault of ours
+            raise
+        raise Faults("rows of the database make no sense", found[:SHOWN], "Mend them: sipdctl db check") from fault
 
 
 def _interrupted(stage: Stage, url: DatabaseUrl) -> str:

@@ -201,6 +201,27 @@ async def test_a_server_more_on_one_database_gets_a_row_of_its_own(shell):
     assert len((await rows(shell)).settings) == 2
 
 
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ("contacts SET q = 'abc'", ["ul", "list"]),
+        ("contacts SET expires_at = 'abc'", ["user", "show", ALICE]),
+        ("contacts SET expires_at = 9e999", ["ul", "show"]),
+        ("contacts SET uri = x'ff'", ["ul", "add", ALICE, "sip:b@192.0.2.2"]),
+        ("scripts SET modified = 'abc'", ["script", "list"]),
+        ("domain SET canonical = x'4af6'", ["user", "show", ALICE]),
+    ],
+)
+def test_rows_that_make_no_sense_are_named_by_whatever_stumbles_over_them(shell, odd, words):
+    shell("ul", "add", ALICE, "sip:a@192.0.2.1")
+    shell("script", "put", ALICE, "-", stdin=CPL)
+    with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:
+        connection.execute(f"UPDATE {odd}")
+        connection.commit()
+    assert "Traceback" not in shell(*words, status=1)
+    assert "is not sound" in shell("db", "check", status=1)
+
+
 @pytest.mark.parametrize("name", ["nonce_life", "max_script", "max_expires", "stagger"])
 def test_a_setting_that_another_program_made_no_number_is_named_and_can_be_set(shell, name):
     with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Final, get_args, get_type_hints
 
 from sipd.errors import SetupError, SipError
@@ -26,7 +27,10 @@ def odd_rows(snapshot: Snapshot) -> list[str]:
     """What is wrong with them, a sentence each."""
     domains = {row.name for row in snapshot.domains}
     canonical = {row.canonical for row in snapshot.domains}
-    rows = (snapshot.users, snapshot.bindings, snapshot.domains, snapshot.aliases, snapshot.peers, snapshot.settings)
+    rows = (
+        snapshot.users, snapshot.bindings, snapshot.scripts, snapshot.domains, snapshot.aliases, snapshot.peers,
+        snapshot.settings,
+    )  # fmt: skip
     found = [sentence for each in rows for row in each for sentence in _mistyped(row)]
     rows_of_ours = (row for each in rows if each is not snapshot.bindings for row in each)
     found += [sentence for row in rows_of_ours for sentence in _unreadable(row)]  # phones may send what they like
@@ -99,6 +103,8 @@ def _binding(binding: Binding) -> Iterator[str]:
         yield f"contact {binding.uri!r} of {binding.aor}: no URI: {error.text}"
     if not 0 <= binding.q <= 1000:
         yield f"contact {binding.uri} of {binding.aor}: q is {binding.q}, and not 0 to 1000"
+    if not isfinite(binding.expires_at):
+        yield f"contact {binding.uri} of {binding.aor}: expires_at is no time"
     if binding.action not in get_args(Action):
         yield f"contact {binding.uri} of {binding.aor}: the action {binding.action!r} is none"
 
