@@ -21,6 +21,11 @@ WORDS_OF: Final = {
 }
 """Settings that are a list of words, and the words there are."""
 
+LONG: Final = frozenset(
+    {"listen", "script_hosts", "script_operations", "service_route", "tls_certificate", "tls_key", "websocket_origins"}
+)
+"""Settings that may be longer than the others: as their columns are, which SQLite does not mind and MariaDB does."""
+
 ALGORITHM_NAMES: Final = frozenset({"SHA-512-256", "SHA-256", "MD5"})
 
 BOUNDS: Final = {
@@ -99,6 +104,9 @@ def _read(key: str, value: str) -> object:
         return WORDS[value.lower()]
     if hint in (int, float):
         return _number(key, value, hint)
+    longest = 1000 if key in LONG else 255
+    if len(value) > longest:
+        raise SetupError(f"{key} can't be that long", f"It may have {longest} characters")
     if any(ord(letter) < 32 for letter in value):
         raise SetupError(f"{key} can't hold control characters")
     if key in ("script_operations", "script_hosts"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sipd.errors import SetupError
-from sipd.store.options import settings_from_texts
+from sipd.store.options import LONG, settings_from_texts
+from tests.running import REPOSITORY
 
 
 @pytest.mark.parametrize("value", ["sip:a.example;lr", "<sip:a.example>", "<tel:+1;lr>", "<sip:a.example;lr>, b", "x"])
@@ -123,3 +126,16 @@ def test_time_zone_is_one_that_is_there():
     with pytest.raises(SetupError, match="there is no such zone here") as raised:
         settings_from_texts(["time_zone=Europe/Pariss"])
     assert raised.value.hint == "did you mean “Europe/Paris”?"
+
+
+def test_no_text_is_longer_than_its_column():
+    """MariaDB refuses such a row, SQLite takes it."""
+    table = (REPOSITORY / "sql" / "createsip.sql").read_text().partition("CREATE TABLE server (")[2].partition(");")[0]
+    widths = {name: int(size) for name, size in re.findall(r"^ +(\w+) +VARCHAR\((\d+)\)", table, re.MULTILINE)}
+    assert {name for name, size in widths.items() if size > 255} == LONG
+    assert {widths[name] for name in LONG} == {1000}
+    for key, size in (("root", 255), ("tls_key", 1000)):
+        assert widths[key] == size
+        assert settings_from_texts([f"{key}=/{'x' * (size - 1)}"])
+        with pytest.raises(SetupError, match="can't be that long"):
+            settings_from_texts([f"{key}=/{'x' * size}"])

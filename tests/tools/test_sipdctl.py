@@ -222,6 +222,14 @@ def test_rows_that_make_no_sense_are_named_by_whatever_stumbles_over_them(shell,
     assert "is not sound" in shell("db", "check", status=1)
 
 
+def test_the_script_of_somebody_who_is_not_there_is_listed_with_the_others(shell):
+    shell("script", "put", ALICE, "-", stdin=CPL)
+    with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:
+        connection.execute("UPDATE scripts SET aor = 'nobody@x'")
+        connection.commit()
+    assert [row["user"] for row in json.loads(shell("script", "list", "--json"))] == ["nobody@x"]
+
+
 @pytest.mark.parametrize("name", ["nonce_life", "max_script", "max_expires", "stagger"])
 def test_a_setting_that_another_program_made_no_number_is_named_and_can_be_set(shell, name):
     with closing(sqlite3.connect(shell.directory / "sip.sqlite3")) as connection:

@@ -117,9 +117,9 @@ async def listing(store: Store, arguments: Arguments) -> Plain:
     sound: dict[tuple[bytes, str], bool] = {}  # many have the same one
     rows: list[Plain] = []
     for script in sorted(snapshot.scripts):
-        key = (script.text, classes[script.aor])
+        key = (script.text, classes.get(script.aor, ""))
         if key not in sound:
-            sound[key] = not _judged(script.text, settings, classes[script.aor], zones)[0]
+            sound[key] = not _judged(script.text, settings, key[1], zones)[0]
         rows.append(
             {
                 "user": script.aor,
