@@ -148,11 +148,12 @@ async def _carried_out(verb: Verb, store: Store, arguments: Arguments) -> Plain:
     """What it returns. Raises Faults when it stumbled over rows that make no sense: SQLite takes any value."""
     try:
         return await verb.run(store, arguments)
-    except (ArithmeticError, BadSyntax, LookupError, TypeError, ValueError) as fault:
-        found = odd_rows(await store.load_all())
-        if not found:  # a fault of ours
-            raise
-        raise Faults("rows of the database make no sense", found[:SHOWN], "Mend them: sipdctl db check") from fault
+    except (ArithmeticError, BadSyntax, LookupError, TypeError, ValueError) as error:
+        fault = error
+    found = odd_rows(await store.load_all())
+    if not found:  # a fault of ours
+        raise fault
+    raise Faults("rows of the database make no sense", found[:SHOWN], "Mend them: sipdctl db check") from fault
 
 
 def _interrupted(stage: Stage, url: DatabaseUrl) -> str:
